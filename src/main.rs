@@ -1,0 +1,3 @@
+//! The `habops` program.
+
+fn main() {}
