@@ -99,7 +99,7 @@ impl Dialer {
             match (verdict.shown(), end) {
                 (Some(key), _) => Ok(key),
                 (None, Err(fault)) => Err(fault),
-                (None, Ok(_)) => Err(unreachable(peer, "it showed no host key")),
+                (None, Ok(_)) => Err(unreachable(peer, &"it showed no host key")),
             }
         };
         self.in_time(peer, work).await
@@ -136,7 +136,7 @@ impl Dialer {
             let socket = TcpStream::connect((address, port)).await;
             socket
                 .and_then(|socket| Wire::socket(socket, cut))
-                .map_err(|fault| unreachable(peer, fault))?
+                .map_err(|fault| unreachable(peer, &fault))?
         };
         let config = Arc::new(self.terms(expected.as_ref()));
         let verifier = Verifier::new(peer.host.clone(), expected, verdict.clone());
@@ -145,7 +145,7 @@ impl Dialer {
             .map_err(|fault| {
                 verdict
                     .refused()
-                    .unwrap_or_else(|| unreachable(peer, fault))
+                    .unwrap_or_else(|| unreachable(peer, &fault))
             })
     }
 
@@ -191,7 +191,7 @@ impl Dialer {
     }
 }
 
-fn unreachable(peer: &Peer, reason: impl ToString) -> Error {
+fn unreachable(peer: &Peer, reason: &impl ToString) -> Error {
     Error::Unreachable {
         host: peer.host.to_string(),
         reason: reason.to_string(),

@@ -84,7 +84,7 @@ pub(super) fn ran_out(host: &Host, after: Duration) -> Error {
     }
 }
 
-pub(super) fn closed(host: &Host, reason: impl ToString) -> Error {
+pub(super) fn closed(host: &Host, reason: &impl ToString) -> Error {
     Error::Closed {
         host: host.to_string(),
         reason: reason.to_string(),

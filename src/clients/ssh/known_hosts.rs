@@ -222,8 +222,7 @@ impl Hosts {
                 !refused && patterns.iter().any(|pattern| glob(pattern, name))
             }
             Self::Hashed { salt, hash } => Hmac::<Sha1>::new_from_slice(salt)
-                .map(|mac| mac.chain_update(name).verify_slice(hash).is_ok())
-                .unwrap_or(false),
+                .is_ok_and(|mac| mac.chain_update(name).verify_slice(hash).is_ok()),
         }
     }
 }

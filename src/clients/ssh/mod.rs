@@ -96,12 +96,12 @@ impl Client {
             Ok(session) => session,
             Err(NotOpened::Refused(fault)) => return Err(fault),
             Err(NotOpened::Busy) => return Err(exec::ran_out(host, bound)),
-            Err(NotOpened::Dead(reason)) => return Err(exec::closed(host, reason)),
+            Err(NotOpened::Dead(reason)) => return Err(exec::closed(host, &reason)),
         };
         session
             .exec(&line)
             .await
-            .map_err(|fault| exec::closed(host, fault.to_string()))?;
+            .map_err(|fault| exec::closed(host, &fault))?;
         Ok(Lines::new(
             host,
             session,
@@ -222,7 +222,7 @@ impl Client {
             match session.exec(line).await {
                 Ok(()) => return Ok(session),
                 Err(_) if once_more => once_more = false,
-                Err(fault) => return Err(exec::closed(host, fault.to_string())),
+                Err(fault) => return Err(exec::closed(host, &fault)),
             }
         }
     }
@@ -241,7 +241,7 @@ impl Client {
                 Err(NotOpened::Dead(reason)) => {
                     self.pool.discard(&connection);
                     if !once_more {
-                        return Err(exec::closed(host, reason));
+                        return Err(exec::closed(host, &reason));
                     }
                     once_more = false;
                 }

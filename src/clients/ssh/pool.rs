@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
 
 use super::config::{Config, Peer};
 use super::connection::{Connection, Dialer};
@@ -200,12 +201,15 @@ impl Pool {
     async fn dial(&self, peer: &Peer, jump: Option<Arc<Connection>>) -> Result<Connection, Error> {
         let _turn = self.connects.acquire().await;
         let began = Instant::now();
-        let made = self.dialer.dial(peer, jump).await;
+        // On the heap: a handshake's future is some 20 kB, which its callers would carry otherwise.
+        let made = Box::pin(self.dialer.dial(peer, jump)).await;
+        let name = &peer.host.name;
         match &made {
             Ok(_) => {
-                tracing::debug!(host.name = %peer.host.name, elapsed_ms = began.elapsed().as_millis(), "connected to {}", peer.host)
+                let elapsed_ms = began.elapsed().as_millis();
+                debug!(host.name = %name, elapsed_ms, "connected to {}", peer.host);
             }
-            Err(fault) => tracing::info!(host.name = %peer.host.name, "no connection: {fault}"),
+            Err(fault) => info!(host.name = %name, "no connection: {fault}"),
         }
         made
     }
