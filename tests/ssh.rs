@@ -777,9 +777,8 @@ async fn lines_end_with_the_limit_or_the_time() {
     );
     assert!(lines.cut());
 
-    let command = sh("echo first; exec sleep 600").timeout(SHORT);
+    let command = sh("exec sleep 600").timeout(SHORT);
     let mut lines = client.stream(farm.host(), &command).await.unwrap();
-    assert_eq!(lines.next().await.unwrap().unwrap().text, "first");
     let fault = lines.next().await.unwrap_err();
     assert!(
         matches!(

@@ -9,7 +9,7 @@ use russh::{Channel, ChannelOpenFailure, Disconnect, Preferred, cipher, compress
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::auth::Identity;
 use super::config::{Config, Peer};
@@ -72,6 +72,8 @@ impl Dialer {
             Ok(handle)
         };
         let handle = self.in_time(peer, work).await?;
+        // From here on russh also listens to us, and a farewell has to get through.
+        guard.disarm();
         Ok(Connection {
             peer: peer.clone(),
             handle,
@@ -79,7 +81,6 @@ impl Dialer {
             used: Mutex::new(Instant::now()),
             open_within: self.connect_timeout,
             _jump: jump,
-            _cut: guard,
         })
     }
 
@@ -207,7 +208,6 @@ pub(super) struct Connection {
     open_within: Duration,
     /// Keeps the connection alive that this one runs through.
     _jump: Option<Arc<Connection>>,
-    _cut: DropGuard,
 }
 
 /// Why no session was opened. Nothing was sent yet in any case.
