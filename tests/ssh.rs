@@ -270,12 +270,12 @@ async fn a_closed_port_is_unreachable() {
 }
 
 #[rstest]
-#[case::name("node-0 KEY")]
-#[case::instance_id("i-00000000000000000 KEY")]
-#[case::address_and_port("[127.0.1.1]:PORT\tKEY\twith a comment")]
-#[case::wildcard("# the farm\n\nnode-*  KEY")]
-#[case::among_others("node-0 OTHER\nnode-0 KEY")]
-#[case::authority_for_others("@cert-authority elsewhere OTHER\nnode-0 KEY")]
+#[case::name("node-0 <host>")]
+#[case::instance_id("i-00000000000000000 <host>")]
+#[case::address_and_port("[127.0.1.1]:<port>\t<host>\twith a comment")]
+#[case::wildcard("# the farm\n\nnode-*  <host>")]
+#[case::among_others("node-0 <other>\nnode-0 <host>")]
+#[case::authority_for_others("@cert-authority elsewhere <other>\nnode-0 <host>")]
 #[tokio::test]
 async fn a_known_host_is_let_in(#[case] file: &str) {
     let farm = Farm::of(1);
@@ -303,9 +303,9 @@ async fn a_hashed_host_is_known() {
 
 #[rstest]
 #[case::empty("")]
-#[case::another("node-1 KEY")]
-#[case::negated("node-*,!node-0 KEY")]
-#[case::address_without_the_port("127.0.1.1 KEY")]
+#[case::another("node-1 <host>")]
+#[case::negated("node-*,!node-0 <host>")]
+#[case::address_without_the_port("127.0.1.1 <host>")]
 #[tokio::test]
 async fn an_unknown_host_is_refused_with_its_fingerprint(#[case] file: &str) {
     let farm = Farm::of(1);
@@ -325,7 +325,7 @@ async fn an_unknown_host_is_refused_with_its_fingerprint(#[case] file: &str) {
 #[tokio::test]
 async fn a_changed_host_key_is_refused_with_both_fingerprints() {
     let farm = Farm::of(1);
-    farm.know(&filled(&farm, "node-0 OTHER"));
+    farm.know(&filled(&farm, "node-0 <other>"));
     let fault = farm.client().login(farm.host()).await.unwrap_err();
     let Error::HostKeyChanged { known, offered, .. } = &fault else {
         panic!("{fault}")
@@ -335,8 +335,8 @@ async fn a_changed_host_key_is_refused_with_both_fingerprints() {
 }
 
 #[rstest]
-#[case::beside_the_key("node-0 KEY\n@revoked node-0 KEY")]
-#[case::for_all("@revoked * KEY\nnode-0 KEY")]
+#[case::beside_the_key("node-0 <host>\n@revoked node-0 <host>")]
+#[case::for_all("@revoked * <host>\nnode-0 <host>")]
 #[tokio::test]
 async fn a_revoked_host_key_is_refused(#[case] file: &str) {
     let farm = Farm::of(1);
@@ -359,23 +359,27 @@ async fn a_missing_known_hosts_lets_nobody_in() {
 }
 
 #[rstest]
-#[case::right("node-0", "@cert-authority node-* CA", "")]
-#[case::right_of_several("elsewhere,node-0", "@cert-authority * CA", "")]
+#[case::right("node-0", "@cert-authority node-* <ca>", "")]
+#[case::right_of_several("elsewhere,node-0", "@cert-authority * <ca>", "")]
 #[case::wrong_principal(
     "node-1",
-    "@cert-authority node-* CA",
+    "@cert-authority node-* <ca>",
     "it was issued for node-1, not for"
 )]
 #[case::wrong_principal_though_the_key_is_known(
     "node-1",
-    "@cert-authority * CA\nnode-0 KEY",
+    "@cert-authority * <ca>\nnode-0 <host>",
     "it was issued for node-1"
 )]
-#[case::authority_of_others("node-0", "@cert-authority other-* CA", "no host key is known")]
-#[case::another_authority("node-0", "@cert-authority * OTHER", "no host key is known")]
-#[case::another_authority_but_known("node-0", "@cert-authority * OTHER\nnode-0 KEY", "")]
-#[case::revoked_authority("node-0", "@cert-authority * CA\n@revoked * CA", "marks @revoked")]
-#[case::revoked_key("node-0", "@cert-authority * CA\n@revoked * KEY", "marks @revoked")]
+#[case::authority_of_others("node-0", "@cert-authority other-* <ca>", "no host key is known")]
+#[case::another_authority("node-0", "@cert-authority * <other>", "no host key is known")]
+#[case::another_authority_but_known("node-0", "@cert-authority * <other>\nnode-0 <host>", "")]
+#[case::revoked_authority("node-0", "@cert-authority * <ca>\n@revoked * <ca>", "marks @revoked")]
+#[case::revoked_key(
+    "node-0",
+    "@cert-authority * <ca>\n@revoked * <host>",
+    "marks @revoked"
+)]
 #[tokio::test]
 async fn a_host_certificate_counts_for_its_principal(
     #[case] issued_for: &str,
@@ -399,7 +403,10 @@ async fn a_host_certificate_counts_for_its_principal(
 #[tokio::test]
 async fn trust_pins_what_scan_saw_and_keeps_the_rest() {
     let farm = Farm::of(1);
-    farm.know(&filled(&farm, "# ours\nnode-0,node-9 OTHER\nelsewhere KEY"));
+    farm.know(&filled(
+        &farm,
+        "# ours\nnode-0,node-9 <other>\nelsewhere <host>",
+    ));
     let client = farm.client();
     assert!(client.login(farm.host()).await.unwrap_err().is_host_key());
     assert_eq!(
@@ -417,7 +424,7 @@ async fn trust_pins_what_scan_saw_and_keeps_the_rest() {
     client.login(farm.host()).await.unwrap();
     let port = farm.host().port;
     let expected = format!(
-        "# ours\nnode-9 OTHER\nelsewhere KEY\ni-00000000000000000,node-0,[127.0.1.1]:{port} KEY\n"
+        "# ours\nnode-9 <other>\nelsewhere <host>\ni-00000000000000000,node-0,[127.0.1.1]:{port} <host>\n"
     );
     assert_eq!(
         fs::read_to_string(farm.file("known_hosts")).unwrap(),
@@ -434,7 +441,7 @@ async fn trust_makes_the_file_and_refuses_a_revoked_key() {
     client.trust(farm.host(), &seen).unwrap();
     client.login(farm.host()).await.unwrap();
 
-    farm.know(&filled(&farm, "@revoked * KEY\n"));
+    farm.know(&filled(&farm, "@revoked * <host>\n"));
     assert!(matches!(
         client.trust(farm.host(), &seen),
         Err(Error::HostKeyRevoked { .. })
@@ -561,7 +568,7 @@ async fn a_jump_host_is_gone_through_and_its_key_checked() {
 
     farm.know(&filled(
         &farm,
-        &format!("node-* KEY\n[{}]:{} KEY", jump.address, jump.port),
+        &format!("node-* <host>\n[{}]:{} <host>", jump.address, jump.port),
     ));
     let command = sh("echo ${SSH_CONNECTION%% *}");
     for (host, output) in client
@@ -860,10 +867,10 @@ async fn after_a_shutdown_nothing_is_started() {
     assert!(matches!(fault, Error::Stopping { .. }), "{fault}");
 }
 
-/// `KEY` is the farm's host key, `OTHER` another key, `CA` the authority, `PORT` the first node's.
+/// `<host>` is the farm's host key, `<other>` another key, `<ca>` the authority, `<port>` the first node's.
 fn filled(farm: &Farm, file: &str) -> String {
-    file.replace("KEY", &farm.host_key())
-        .replace("OTHER", &farm.public("other"))
-        .replace("CA", &farm.public("ca"))
-        .replace("PORT", &farm.host().port.to_string())
+    file.replace("<host>", &farm.host_key())
+        .replace("<other>", &farm.public("other"))
+        .replace("<ca>", &farm.public("ca"))
+        .replace("<port>", &farm.host().port.to_string())
 }
