@@ -11,7 +11,7 @@ pub(super) const SLACK: &str = "https://slack.com/api";
 /// How Slack's happenings reach us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Over WebSockets that we open; needs the app token.
+    /// Over sockets that we open; needs the app token.
     #[default]
     Socket,
     /// As signed requests to our HTTP listener; needs the signing secret.

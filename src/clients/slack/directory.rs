@@ -21,9 +21,9 @@ use super::{error::Error, people::Person, web::Client};
 use crate::domain::ids::{GroupId, UserId};
 
 /// How long a person's entry is good.
-const PERSON_FOR: Duration = Duration::from_secs(5 * 60);
+const PERSON_FOR: Duration = Duration::from_mins(5);
 /// How long a group's members are good.
-const MEMBERS_FOR: Duration = Duration::from_secs(2 * 60);
+const MEMBERS_FOR: Duration = Duration::from_mins(2);
 /// How many people are remembered.
 const MOST_PEOPLE: usize = 2_000;
 /// How many groups are remembered.
@@ -99,20 +99,20 @@ impl<K: Hash + Eq + Clone, V: Send + Sync + 'static> Cache<K, V> {
     ) -> Result<Arc<V>, Error> {
         let answer = {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            match entries.get(key).filter(|entry| self.is_good(entry)) {
-                Some(entry) => entry.answer.clone(),
-                None => {
-                    self.make_room(&mut entries);
-                    let answer = fetch.map(|answer| answer.map(Arc::new)).boxed().shared();
-                    entries.insert(
-                        key.clone(),
-                        Entry {
-                            asked: Instant::now(),
-                            answer: answer.clone(),
-                        },
-                    );
-                    answer
-                }
+            if let Some(entry) = entries.get(key).filter(|entry| self.is_good(entry)) {
+                entry.answer.clone()
+            } else {
+                self.make_room(&mut entries);
+                let answer = fetch.map(|answer| answer.map(Arc::new)).boxed().shared();
+                let (asked, kept) = (Instant::now(), answer.clone());
+                entries.insert(
+                    key.clone(),
+                    Entry {
+                        asked,
+                        answer: kept,
+                    },
+                );
+                answer
             }
         };
         answer.await
@@ -159,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_who_ask_at_once_ask_slack_once() {
-        let cache = Cache::new(Duration::from_secs(60), 10);
+        let cache = Cache::new(Duration::from_mins(1), 10);
         let (asked, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let lookups = (0..20).map(|_| {
             let (asked, open) = (asked.clone(), open.clone());
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_not_remembered() {
-        let cache = Cache::new(Duration::from_secs(60), 10);
+        let cache = Cache::new(Duration::from_mins(1), 10);
         assert_eq!(
             cache.get(&"U1", async { Err(failure()) }.boxed()).await,
             Err(failure())
@@ -208,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_remembered_than_agreed() {
-        let cache = Cache::new(Duration::from_secs(60), 2);
+        let cache = Cache::new(Duration::from_mins(1), 2);
         for key in 0..5 {
             assert_eq!(
                 cache.get(&key, async move { Ok(key) }.boxed()).await,

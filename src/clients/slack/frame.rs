@@ -127,14 +127,11 @@ pub(super) fn read(text: &str) -> Frame {
 }
 
 fn envelope(kind: &str, envelope_id: String, fields: &mut Map<String, Value>) -> Frame {
-    let payload = match fields.remove("payload") {
-        Some(payload @ Value::Object(_)) => payload,
-        _ => {
-            return Frame::Unusable {
-                why: "it has no payload",
-                envelope_id: Some(envelope_id),
-            };
-        }
+    let Some(payload @ Value::Object(_)) = fields.remove("payload") else {
+        return Frame::Unusable {
+            why: "it has no payload",
+            envelope_id: Some(envelope_id),
+        };
     };
     Frame::Envelope(Envelope {
         envelope_id,

@@ -61,7 +61,7 @@ impl Client {
         put(
             &mut body,
             "reply_broadcast",
-            (post.reply_broadcast && post.thread.is_some()).then(|| json!(true)),
+            (post.reply_broadcast && post.thread.is_some()).then_some(Value::Bool(true)),
         );
         body.insert("unfurl_links".to_owned(), json!(false));
         body.insert("unfurl_media".to_owned(), json!(false));

@@ -55,8 +55,10 @@ pub struct Timing {
     pub retry_most: Duration,
     /// How long what was taken may still take when the session is stopped.
     pub drain: Duration,
-    /// How long one frame may take to be written, and a closing handshake.
+    /// How long one frame may take to be written.
     pub write: Duration,
+    /// How long the server may take to answer that we close.
+    pub close: Duration,
 }
 
 impl Default for Timing {
@@ -70,6 +72,7 @@ impl Default for Timing {
             retry_most: Duration::from_secs(30),
             drain: Duration::from_secs(3),
             write: Duration::from_secs(5),
+            close: Duration::from_secs(1),
         }
     }
 }
@@ -170,7 +173,7 @@ impl Session {
         }
         desk.tasks.close();
         // The sockets bound themselves; this bound is for handlers whose socket was lost before they ended.
-        let bound = self.timing.drain + 2 * self.timing.write;
+        let bound = self.timing.drain + self.timing.write + self.timing.close;
         if timeout(bound, desk.tasks.wait()).await.is_err() {
             warn!("stopped before all that Slack had sent was handled");
         }

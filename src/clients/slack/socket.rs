@@ -140,15 +140,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
             }
         }
-        // Reading on until the peer has closed too: a connection closed with unread bytes is reset, and a reset can
-        // overtake the acknowledgements just written.
+        // Reading on until the server says that it closes too, which it does after all that it had to read: a connection
+        // dropped with unread bytes is reset, and a reset can overtake the acknowledgements just written.
         let stream = &mut self.stream;
         let close = async {
             if stream.close(None).await.is_ok() {
-                while let Some(Ok(_)) = stream.next().await {}
+                while let Some(Ok(message)) = stream.next().await {
+                    if message.is_close() {
+                        break;
+                    }
+                }
             }
         };
-        if timeout(self.desk.timing.write, close).await.is_err() {
+        if timeout(self.desk.timing.close, close).await.is_err() {
             debug!("a Slack socket was closed without the server's answer");
         }
         Ok(())

@@ -28,7 +28,7 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// How long a call that only reads may take with all its tries.
 const READ_LIMIT_IN_ALL: Duration = Duration::from_secs(12);
 /// How long the bytes of one file may take.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(60);
+const UPLOAD_LIMIT: Duration = Duration::from_mins(1);
 /// How often a read is tried again.
 const READ_RETRIES: usize = 2;
 /// The first pause between two tries of a read; doubles, with jitter.
