@@ -3,10 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{
-    error::Error,
-    web::{Client, parse},
-};
+use super::{answer::parse, error::Error, web::Client};
 use crate::domain::ids::{ChannelId, UserId};
 
 /// A channel, a group or a direct message. What Slack leaves out is `None`.

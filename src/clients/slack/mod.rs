@@ -4,8 +4,10 @@
 //! each other; the poster limits by channel. Bodies are our own JSON, so that what the renderer made is what Slack gets.
 
 mod address;
+mod answer;
 mod channels;
 mod config;
+mod connect;
 mod directory;
 mod error;
 mod files;

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer};
 
 use super::{error::Error, web::Client};
-use crate::domain::ids::{GroupId, TeamId, UserId};
+use crate::domain::{
+    actor::Profile,
+    ids::{GroupId, TeamId, UserId},
+};
 
 /// A person as Slack describes them. A flag that Slack leaves out is `None`, never `false`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -80,6 +83,29 @@ impl Person {
     }
 }
 
+/// Slackbot's id is the same everywhere, and Slack does not call it a bot.
+const SLACKBOT: &str = "USLACKBOT";
+
+impl From<&Person> for Profile {
+    fn from(person: &Person) -> Self {
+        Self {
+            team: person.team_id.clone(),
+            name: person.shown_name().to_owned(),
+            is_bot: if person.id.as_str() == SLACKBOT {
+                Some(true)
+            } else {
+                person.is_bot
+            },
+            is_restricted: person.is_restricted,
+            is_ultra_restricted: person.is_ultra_restricted,
+            is_stranger: person.is_stranger,
+            deleted: person.deleted,
+            time_zone: person.tz.clone(),
+            email: person.email().map(str::to_owned),
+        }
+    }
+}
+
 /// A user group.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Group {
@@ -148,7 +174,7 @@ impl Client {
 mod tests {
     use serde_json::json;
 
-    use super::{Group, Person};
+    use super::{Group, Person, Profile};
 
     #[test]
     fn a_flag_that_slack_leaves_out_is_unknown_and_not_false() {
@@ -170,6 +196,13 @@ mod tests {
             (person.shown_name(), person.email()),
             ("Ana Lima", Some("ana@example.com"))
         );
+    }
+
+    #[test]
+    fn slackbot_is_a_bot_whatever_slack_says() {
+        let person: Person =
+            serde_json::from_value(json!({"id": "USLACKBOT", "is_bot": false})).unwrap();
+        assert_eq!(Profile::from(&person).is_bot, Some(true));
     }
 
     #[test]

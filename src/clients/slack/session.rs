@@ -6,25 +6,18 @@
 //! when Slack switched the connection off; notices a silent peer late; and tells neither a lost socket nor the age of the
 //! last frame.
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use secrecy::ExposeSecret as _;
 use tokio::{
-    net::TcpStream,
     sync::oneshot,
     task::JoinSet,
     time::{Instant, sleep, timeout},
-};
-use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-    tungstenite::{self, protocol::WebSocketConfig},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use super::{
-    address,
-    error::Error,
+    connect,
     frame::{Ack, Envelope},
     health::Health,
     socket::{self, Leaving},
@@ -33,11 +26,6 @@ use super::{
 
 /// How many sockets are open; Slack allows ten for an app, and two bots may share it.
 const SOCKETS: usize = 2;
-/// The largest frame that is read. Slack's largest payloads are some hundred kilobytes.
-const LARGEST_FRAME: usize = 4 << 20;
-/// Read and write buffers of one socket; the library's own 128 KiB are for bulk.
-const BUFFER: usize = 16 << 10;
-
 /// The session's waits; the defaults are what to use outside of tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -203,7 +191,7 @@ impl Slot {
             }
             let opened = tokio::select! {
                 () = self.stop.cancelled() => return Ok(()),
-                opened = open(&self.client, &timing) => opened,
+                opened = connect::open(&self.client, timing.connect) => opened,
             };
             let socket = match opened {
                 Ok(socket) => socket,
@@ -305,71 +293,6 @@ impl Pause {
             .saturating_mul(2_u32.saturating_pow(doublings))
             .min(timing.retry_most);
         self.at_least + rand::random_range(Duration::ZERO..=most)
-    }
-}
-
-/// Why a socket could not be opened.
-#[derive(Debug, thiserror::Error)]
-enum CannotOpen {
-    #[error("{}", .0.advice())]
-    Refused(#[from] Error),
-    #[error("the address Slack gave {0}")]
-    Address(String),
-    #[error("no connection in time")]
-    Late,
-    #[error("{0}")]
-    Handshake(String),
-}
-
-impl CannotOpen {
-    fn at_least(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(Error::RateLimited { retry_after, .. }) => Some(*retry_after),
-            _ => None,
-        }
-    }
-}
-
-type Opened = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-async fn open(client: &Client, timing: &Timing) -> Result<Opened, CannotOpen> {
-    let ticket = client.connections_open().await?;
-    address::check(ticket.expose_secret(), "wss", "ws").map_err(CannotOpen::Address)?;
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(LARGEST_FRAME))
-        .max_frame_size(Some(LARGEST_FRAME))
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER);
-    let connector = Connector::Rustls(client.tls());
-    let connect =
-        connect_async_tls_with_config(ticket.expose_secret(), Some(config), true, Some(connector));
-    match timeout(timing.connect, connect).await {
-        Err(_) => Err(CannotOpen::Late),
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(error)) => Err(CannotOpen::Handshake(plain(&error))),
-    }
-}
-
-/// The library's error without the address, which is a credential.
-pub(super) fn plain(error: &tungstenite::Error) -> String {
-    match error {
-        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the connection ended".to_owned()
-        }
-        tungstenite::Error::Io(error) => error.to_string(),
-        tungstenite::Error::Http(answer) => {
-            format!("the server answered {}", answer.status().as_u16())
-        }
-        tungstenite::Error::Url(_) | tungstenite::Error::HttpFormat(_) => {
-            "its address cannot be used".to_owned()
-        }
-        tungstenite::Error::Tls(error) => format!("TLS: {error}"),
-        tungstenite::Error::Capacity(_) => "a frame was too large".to_owned(),
-        tungstenite::Error::Protocol(error) => format!("not a WebSocket: {error}"),
-        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
-            "the connection was closed".to_owned()
-        }
-        _ => "the WebSocket broke".to_owned(),
     }
 }
 

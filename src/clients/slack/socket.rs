@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
+    connect::plain,
     frame::{self, Ack, Envelope, Frame},
     health::Open,
-    session::{Desk, plain},
+    session::Desk,
 };
 
 /// How many handlers run at once for one socket.

@@ -4,10 +4,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    error::Error,
-    web::{Client, parse},
-};
+use super::{answer::parse, error::Error, web::Client};
 use crate::domain::ids::{TeamId, UserId};
 
 /// Who we are to Slack.

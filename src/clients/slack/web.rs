@@ -7,18 +7,17 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use slack_morphism::{
     SlackApiToken, SlackApiTokenValue, SlackClient, SlackClientApiCallContext,
-    SlackClientHttpConnector as _,
-    errors::{SlackClientError, SlackClientHttpProtocolError},
-    hyper_tokio::SlackClientHyperHttpsConnector,
+    SlackClientHttpConnector as _, hyper_tokio::SlackClientHyperHttpsConnector,
 };
 
 use super::{
     address,
+    answer::{is_bare_ok, parse, understand},
     config::Config,
-    error::{Error, RETRY_AFTER_UNSAID, TokenKind, is_about_the_token},
+    error::{Error, TokenKind},
 };
 
 /// How long a call that changes something may take before its outcome counts as unknown.
@@ -31,14 +30,10 @@ const READ_LIMIT_IN_ALL: Duration = Duration::from_secs(12);
 const UPLOAD_LIMIT: Duration = Duration::from_mins(1);
 /// How often a read is tried again.
 const READ_RETRIES: usize = 2;
+/// A read is not tried again when Slack asks to wait longer than this: somebody waits for the answer.
+const READ_PATIENCE: Duration = Duration::from_secs(3);
 /// The first pause between two tries of a read; doubles, with jitter.
 const READ_PAUSE: Duration = Duration::from_millis(100);
-/// How many of Slack's remarks about single fields are kept, and how much of each.
-const MOST_REMARKS: usize = 5;
-const LONGEST_REMARK: usize = 300;
-/// Slack's own words are shorter than this; anything longer is not one.
-const LONGEST_CODE: usize = 64;
-
 /// How long calls may take; the defaults are what to use outside of tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -84,13 +79,6 @@ impl fmt::Debug for Client {
             .field("api_url", &self.inner.api_url)
             .finish_non_exhaustive()
     }
-}
-
-/// What a call is allowed to be called with.
-enum Sign {
-    With(TokenKind),
-    /// Addresses that are credentials themselves: a response URL, an upload URL. They get no token.
-    Not,
 }
 
 /// What is sent.
@@ -142,7 +130,7 @@ impl Client {
         self.call(
             method,
             &self.method_url(method),
-            &Sign::With(TokenKind::Bot),
+            Some(TokenKind::Bot),
             Cargo::Json(body),
             self.limits.write,
         )
@@ -158,7 +146,7 @@ impl Client {
         self.call(
             method,
             &self.method_url(method),
-            &Sign::With(TokenKind::App),
+            Some(TokenKind::App),
             Cargo::Json(body),
             self.limits.write,
         )
@@ -171,27 +159,27 @@ impl Client {
         method: &'static str,
         query: &[(&'static str, Option<String>)],
     ) -> Result<T, Error> {
-        let url = self.method_url(method);
+        let (url, nothing) = (self.method_url(method), json!({}));
         let once = || {
-            self.call(
-                method,
-                &url,
-                &Sign::With(TokenKind::Bot),
-                Cargo::Query(query),
-                self.limits.read,
-            )
+            // Slack documents GET for what is asked with parameters and POST for what is asked without.
+            let cargo = if query.is_empty() {
+                Cargo::Json(&nothing)
+            } else {
+                Cargo::Query(query)
+            };
+            self.call(method, &url, Some(TokenKind::Bot), cargo, self.limits.read)
         };
         let pauses = ExponentialBuilder::default()
             .with_min_delay(READ_PAUSE)
             .with_max_times(READ_RETRIES)
             .with_jitter();
-        let tries = once
-            .retry(pauses)
-            .when(Error::is_passing)
-            .adjust(|error, pause| match error {
-                Error::RateLimited { retry_after, .. } => pause.map(|_| *retry_after),
-                _ => pause,
-            });
+        let tries =
+            once.retry(pauses)
+                .when(is_worth_another_read)
+                .adjust(|error, pause| match error {
+                    Error::RateLimited { retry_after, .. } => pause.map(|_| *retry_after),
+                    _ => pause,
+                });
         let answer = tokio::time::timeout(self.limits.read_in_all, tries)
             .await
             .map_err(|_| Error::Unknown {
@@ -211,7 +199,7 @@ impl Client {
         self.call(
             method,
             url.expose_secret(),
-            &Sign::Not,
+            None,
             Cargo::Json(body),
             self.limits.write,
         )
@@ -229,12 +217,24 @@ impl Client {
         self.call(
             method,
             url.expose_secret(),
-            &Sign::Not,
+            None,
             Cargo::Bytes(bytes),
             self.limits.upload,
         )
         .await
         .map(drop)
+    }
+
+    fn token(&self, which: TokenKind) -> Result<&SlackApiToken, Error> {
+        let token = match which {
+            TokenKind::Bot => Some(&self.inner.bot),
+            TokenKind::App => self.inner.app.as_ref(),
+        };
+        token.ok_or_else(|| Error::Token {
+            which,
+            code: "not_configured".to_owned(),
+            begins: None,
+        })
     }
 
     fn method_url(&self, method: &str) -> String {
@@ -245,7 +245,7 @@ impl Client {
         &self,
         method: &'static str,
         url: &str,
-        sign: &Sign,
+        sign_as: Option<TokenKind>,
         cargo: Cargo<'_>,
         limit: Duration,
     ) -> Result<Value, Error> {
@@ -253,17 +253,8 @@ impl Client {
             method,
             why: format!("its address {what}"),
         })?;
-        let token = match sign {
-            Sign::With(TokenKind::Bot) => Some(&self.inner.bot),
-            Sign::With(TokenKind::App) => {
-                Some(self.inner.app.as_ref().ok_or_else(|| Error::Token {
-                    which: TokenKind::App,
-                    code: "not_configured".to_owned(),
-                    begins: None,
-                })?)
-            }
-            Sign::Not => None,
-        };
+        let token = sign_as.map(|which| self.token(which)).transpose()?;
+        let signed = sign_as.zip(token.map(|token| token.token_value.0.as_str()));
         let span = tracing::debug_span!("slack", method);
         let context = SlackClientApiCallContext {
             rate_control_params: None,
@@ -299,7 +290,8 @@ impl Client {
         };
         let value = match answer {
             Ok(Ok(value)) => value,
-            Ok(Err(error)) => return Err(understand(method, token, sign, error)),
+            Ok(Err(error)) if signed.is_none() && is_bare_ok(&error) => return Ok(Value::Null),
+            Ok(Err(error)) => return Err(understand(method, signed, error)),
             Err(_) => {
                 return Err(Error::Unknown {
                     method,
@@ -309,8 +301,9 @@ impl Client {
         };
         // Whatever is not `"ok": true` did not come from Slack's API: a proxy's page, for one, arrives as `{}`. Addresses
         // that are credentials answer a bare `ok` as text, which arrives the same way.
-        match (sign, value.get("ok").and_then(Value::as_bool)) {
-            (Sign::With(_), Some(true)) | (Sign::Not, Some(true) | None) => Ok(value),
+        match value.get("ok").and_then(Value::as_bool) {
+            Some(true) => Ok(value),
+            None if signed.is_none() => Ok(value),
             _ => Err(Error::Unknown {
                 method,
                 why: "the answer is not one of Slack's".to_owned(),
@@ -319,12 +312,11 @@ impl Client {
     }
 }
 
-/// Reads an answer that Slack called good.
-pub(super) fn parse<T: DeserializeOwned>(method: &'static str, answer: Value) -> Result<T, Error> {
-    serde_json::from_value(answer).map_err(|_| Error::Unknown {
-        method,
-        why: "the answer lacks what was asked for".to_owned(),
-    })
+fn is_worth_another_read(error: &Error) -> bool {
+    match error {
+        Error::RateLimited { retry_after, .. } => *retry_after <= READ_PATIENCE,
+        _ => error.is_passing(),
+    }
 }
 
 fn tls(with_roots: bool) -> io::Result<ClientConfig> {
@@ -343,196 +335,4 @@ fn tls(with_roots: bool) -> io::Result<ClientConfig> {
 
 fn token(secret: &SecretString) -> SlackApiToken {
     SlackApiToken::new(SlackApiTokenValue(secret.expose_secret().trim().to_owned()))
-}
-
-/// What the library's error means to us. Its own text is dropped: it holds whole bodies.
-fn understand(
-    method: &'static str,
-    token: Option<&SlackApiToken>,
-    sign: &Sign,
-    error: SlackClientError,
-) -> Error {
-    match error {
-        SlackClientError::ApiError(refused) => {
-            let body: Value = refused
-                .http_response_body
-                .and_then(|body| serde_json::from_str(&body).ok())
-                .unwrap_or_default();
-            refusal(method, token, sign, &refused.code, &body)
-        }
-        SlackClientError::RateLimitError(limited) => Error::RateLimited {
-            method,
-            retry_after: limited.retry_after.unwrap_or(RETRY_AFTER_UNSAID),
-        },
-        SlackClientError::HttpError(http) if http.status_code.is_server_error() => Error::Unknown {
-            method,
-            why: format!("Slack answered {}", http.status_code.as_u16()),
-        },
-        SlackClientError::HttpError(http) => {
-            // A used-up response URL says so in plain text, or in JSON, under 404.
-            let body = http.http_response_body.unwrap_or_default();
-            let json: Value = serde_json::from_str(&body).unwrap_or_default();
-            let said = json
-                .get("error")
-                .and_then(Value::as_str)
-                .unwrap_or(body.trim());
-            match code(said) {
-                Some(code) => refusal(method, token, sign, code, &json),
-                None => refusal(
-                    method,
-                    token,
-                    sign,
-                    &format!("http_{}", http.status_code.as_u16()),
-                    &json,
-                ),
-            }
-        }
-        SlackClientError::HttpProtocolError(broken) => not_answered(method, &broken),
-        SlackClientError::ProtocolError(_) => Error::Unknown {
-            method,
-            why: "the answer is not JSON".to_owned(),
-        },
-        _ => Error::Unknown {
-            method,
-            why: "the connection broke".to_owned(),
-        },
-    }
-}
-
-fn refusal(
-    method: &'static str,
-    token: Option<&SlackApiToken>,
-    sign: &Sign,
-    said: &str,
-    body: &Value,
-) -> Error {
-    let code = code(said).unwrap_or("unreadable_code").to_owned();
-    if code == "ratelimited" || code == "rate_limited" {
-        return Error::RateLimited {
-            method,
-            retry_after: RETRY_AFTER_UNSAID,
-        };
-    }
-    if let (Sign::With(which), true) = (sign, is_about_the_token(&code)) {
-        let begins = token.and_then(|token| mistaken_prefix(*which, &token.token_value.0));
-        return Error::Token {
-            which: *which,
-            code,
-            begins,
-        };
-    }
-    let needed = body
-        .get("needed")
-        .and_then(Value::as_str)
-        .filter(|scope| is_scope_list(scope))
-        .map(str::to_owned);
-    let remarks = body
-        .pointer("/response_metadata/messages")
-        .and_then(Value::as_array);
-    let messages = remarks
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .take(MOST_REMARKS)
-        .map(|remark| remark.chars().take(LONGEST_REMARK).collect())
-        .collect();
-    Error::Api {
-        method,
-        code,
-        needed,
-        messages,
-    }
-}
-
-/// Slack's codes are words in snake case. Anything else is a body that must not travel on.
-fn code(said: &str) -> Option<&str> {
-    let is_word = !said.is_empty()
-        && said.len() <= LONGEST_CODE
-        && said
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    is_word.then_some(said)
-}
-
-fn is_scope_list(word: &str) -> bool {
-    word.len() <= LONGEST_REMARK
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || matches!(b, b':' | b'.' | b'_' | b',' | b' '))
-}
-
-/// What the token begins with, if that shows it to be of the wrong kind.
-fn mistaken_prefix(which: TokenKind, token: &str) -> Option<&'static str> {
-    [
-        "xoxb-", "xapp-", "xoxp-", "xoxe-", "xoxe.", "xoxc-", "xoxr-",
-    ]
-    .into_iter()
-    .find(|prefix| token.starts_with(prefix) && *prefix != which.prefix())
-}
-
-/// The library's connection error, whose type cannot be named from here: only what says in so many words that no
-/// connection was made counts as unreachable, everything else as unknown, which is the careful reading.
-fn not_answered(method: &'static str, broken: &SlackClientHttpProtocolError) -> Error {
-    let Some(cause) = broken.cause.as_deref() else {
-        return Error::Unknown {
-            method,
-            why: "the connection broke".to_owned(),
-        };
-    };
-    let mut why = "the connection broke".to_owned();
-    let mut next = cause.source();
-    while let Some(deeper) = next {
-        if let Some(io) = deeper.downcast_ref::<io::Error>() {
-            why = io.to_string();
-        }
-        next = deeper.source();
-    }
-    if cause.to_string() == "client error (Connect)" {
-        Error::Unreachable { method, why }
-    } else {
-        Error::Unknown { method, why }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{Sign, TokenKind, code, refusal};
-    use crate::clients::slack::Error;
-
-    #[test]
-    fn a_body_is_never_taken_for_a_code() {
-        assert_eq!(code("not_in_channel"), Some("not_in_channel"));
-        for body in [
-            "<html>xoxb-1</html>",
-            "xoxb-1",
-            "",
-            "two words",
-            &"a".repeat(65),
-        ] {
-            assert_eq!(code(body), None, "{body}");
-        }
-    }
-
-    #[test]
-    fn remarks_and_the_missing_scope_are_kept_and_bounded() {
-        let long = "x".repeat(1000);
-        let body = json!({"needed": "pins:write", "response_metadata": {"messages": [&long, "2", "3", "4", "5", "6"]}});
-        let error = refusal(
-            "pins.add",
-            None,
-            &Sign::With(TokenKind::Bot),
-            "missing_scope",
-            &body,
-        );
-        let Error::Api {
-            needed, messages, ..
-        } = error
-        else {
-            panic!("{error:?}")
-        };
-        assert_eq!(needed.as_deref(), Some("pins:write"));
-        assert_eq!((messages.len(), messages[0].len()), (5, 300));
-    }
 }
