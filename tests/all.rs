@@ -3,3 +3,4 @@
 
 mod farm;
 mod ssh;
+mod slack_client;
