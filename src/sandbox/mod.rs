@@ -3,3 +3,5 @@
 //! Imports nothing of ours, so that client and stand-in cannot share one wrong idea of the wire.
 
 pub mod fault;
+pub mod page;
+pub mod slack;
