@@ -115,6 +115,8 @@ impl Slack {
             .local_addr()
             .expect("a bound listener has an address");
         let origin = format!("http://{address}");
+        // reqwest panics without a process-wide provider, plain http or not; an error means that there is one already.
+        rustls::crypto::ring::default_provider().install_default().ok();
         let core = Arc::new(Core {
             bot: options.seed.bot.clone(),
             team_id: options.seed.team_id.clone(),
