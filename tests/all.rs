@@ -4,3 +4,4 @@
 mod farm;
 mod ssh;
 mod slack_client;
+mod sandbox_slack;

@@ -4,3 +4,5 @@
 
 pub mod fault;
 pub mod nodes;
+pub mod page;
+pub mod slack;
