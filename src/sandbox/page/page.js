@@ -14,13 +14,14 @@ const S = {
   messages: new Map(), // channel → (ts → message)
   me: null, channel: null, thread: null,
   unread: new Set(), // channels, and `channel/ts` for threads
-  pressed: new Set(), openFiles: new Set(), faultsOpen: false, drawerOpen: false, loaded: false, early: [],
+  pressed: new Set(), openFiles: new Set(), faultsOpen: false, drawerOpen: false, loaded: false, early: [], askedAt: 0,
 };
 const ONE_SHOT = new Set(['slack-drop', 'slack-disconnect']);
 const GROUPS = { slack: 'Slack', nodes: 'Nodes', ec2: 'EC2' };
 const GROUP_GAP_S = 300; // messages of one person within five minutes share a header, as in Slack
 const TOAST_MS = 7000;
 const RECONNECT_MS = 2000;
+const VIEW_WAIT_MS = 10_000;
 
 const $ = (id) => document.getElementById(id);
 
@@ -132,6 +133,8 @@ function channelMention(id, label) {
 
 const ping = (range) => el('span', { class: 'ping', title: 'This notifies everybody' }, `@${range}`);
 
+const LINKABLE = /^(https?:\/\/|mailto:|\/(sandbox|archives)\/)/i;
+
 /** A link. Only the web, mail and this sandbox may be linked; a permalink jumps inside the page. */
 function link(url, label) {
   const permalink = /\/archives\/([CDG][A-Z0-9]+)\/p(\d{10})(\d{6})/.exec(url);
@@ -140,7 +143,7 @@ function link(url, label) {
     const go = (event) => { event.preventDefault(); jump(channel, `${seconds}.${rest}`); };
     return el('a', { href: `#${channel}/${seconds}.${rest}`, data: { testid: 'permalink' }, on: { click: go } }, label || 'message');
   }
-  if (!/^(https?:\/\/|mailto:|\/(?!\/))/i.test(url)) return label ? `${label} (${url})` : url;
+  if (!LINKABLE.test(url)) return label ? `${label} (${url})` : url;
   return el('a', { href: url, target: '_blank', rel: 'noopener noreferrer' }, label || url.replace(/^mailto:/, ''));
 }
 
@@ -158,7 +161,7 @@ function dateToken(seconds, format, url, fallback) {
   };
   const text = decode(format).replace(/\{(\w+)\}/g, (whole, name) => known[name]?.() ?? whole);
   const time = timeOf(seconds, text);
-  return url ? el('a', { href: url, target: '_blank', rel: 'noopener noreferrer' }, time) : time;
+  return LINKABLE.test(url ?? '') ? el('a', { href: decode(url), target: '_blank', rel: 'noopener noreferrer' }, time) : time;
 }
 
 function ago(date) {
@@ -176,7 +179,7 @@ function angled(token) {
   if (/^!(channel|here|everyone)$/.test(head)) return ping(head.slice(1));
   if (head.startsWith('!subteam^')) return el('span', { class: 'mention' }, label || `@${head.slice(9)}`);
   if (head.startsWith('!date^')) { const [, seconds, format, url] = head.split('^'); return dateToken(seconds, format ?? '', url, label); }
-  if (/^(https?:\/\/|mailto:|\/)/i.test(head)) return link(decode(head), label);
+  if (LINKABLE.test(head)) return link(decode(head), label);
   return decode(`<${token}>`);
 }
 
@@ -547,7 +550,7 @@ function rowsOf(list, inThread) {
     const date = dateOf(msg.ts);
     if (!inThread && (!before || dayOf(date) !== dayOf(dateOf(before.ts)))) rows.push({ key: `day ${dayOf(date)}`, look: dayName(date), make: () => el('div', { class: 'day', role: 'separator' }, el('span', {}, dayName(date))) });
     const thread = replies(msg);
-    const options = { compact: follows(msg, before), replies: thread, inThread };
+    const options = { compact: follows(msg, before) && !(inThread && at === 1), replies: thread, inThread };
     rows.push({ key: msg.ts, look: [identityOf(msg), options.compact, thread.count, thread.last, S.unread.has(`${msg.channel}/${msg.ts}`)].join(), make: () => messageNode(msg, options) });
     if (inThread && at === 0 && list.length > 1) rows.push({ key: 'count', look: list.length, make: () => el('div', { class: 'day', role: 'separator' }, el('span', {}, `${list.length - 1} ${list.length === 2 ? 'reply' : 'replies'}`)) });
   });
@@ -767,7 +770,7 @@ function paintFrame() {
   paintHeader();
   const channel = S.channels.get(S.channel) ?? {};
   composer.box.disabled = Boolean(channel.is_archived);
-  composer.box.placeholder = channel.is_archived ? `#${channel.name} is archived` : `Message #${channel.name ?? ''}, or type /habops`;
+  composer.box.placeholder = channel.is_archived ? `#${channel.name} is archived` : `Type /habops, or message #${channel.name ?? ''}`;
   composer.box.setAttribute('aria-label', `Message to ${channel.name ?? ''}`);
   threadComposer.box.placeholder = 'Reply, or type @habops';
   threadComposer.box.setAttribute('aria-label', 'Reply in this thread');
@@ -781,8 +784,19 @@ function paintFrame() {
   $('open-drawer').setAttribute('aria-expanded', String(S.drawerOpen));
 }
 
+/** Replaces the buttons of a box; the focus stays on the one it was on. */
+function replaceButtons(box, nodes) {
+  const kept = box.contains(document.activeElement) ? document.activeElement.dataset : {};
+  box.replaceChildren(...nodes);
+  const same = [...box.querySelectorAll('button')].find((node) => (kept.id ?? kept.name) && node.dataset.id === kept.id && node.dataset.name === kept.name);
+  same?.focus({ preventScroll: true });
+}
+
 function paintChannels() {
-  $('channels').replaceChildren(...seenChannels().map((channel) => {
+  const look = JSON.stringify([seenChannels(), S.channel, [...S.unread]]);
+  if ($('channels').dataset.look === look) return;
+  $('channels').dataset.look = look;
+  replaceButtons($('channels'), seenChannels().map((channel) => {
     const unread = S.unread.has(channel.id);
     return el('li', {}, el('button', { type: 'button', class: [unread && 'unread', channel.is_archived && 'archived'].filter(Boolean).join(' ') || null, 'aria-current': channel.id === S.channel ? 'page' : null,
       data: { testid: 'channel', id: channel.id }, on: { click: () => jump(channel.id) } },
@@ -807,7 +821,7 @@ function paintHeader() {
 function paintPeople() {
   const kinds = { guest: 'guest', stranger: 'other workspace', bot: 'bot' };
   $('team-name').textContent = S.team.name ?? 'Sandbox';
-  $('people').replaceChildren(...[...S.people.values()].filter((person) => person.id !== S.bot.user_id).map((person) => el('button', {
+  replaceButtons($('people'), [...S.people.values()].filter((person) => person.id !== S.bot.user_id).map((person) => el('button', {
     type: 'button', 'aria-pressed': String(person.id === S.me), title: person.tz ? `${person.tz}, ${inZone(new Date(), person.tz, CLOCK)} there` : null,
     data: { testid: 'person', id: person.id }, on: { click: () => become(person.id) },
   }, avatar(personOf(person.id), true), el('span', { class: 'person-words' }, el('b', {}, person.real_name || person.name), el('small', {}, [person.title, kinds[person.kind]].filter(Boolean).join(' · '))))));
@@ -827,9 +841,7 @@ function become(id) {
 function paintFaults() {
   const groups = new Map();
   for (const fault of S.faults.values()) groups.set(fault.group, [...(groups.get(fault.group) ?? []), fault]);
-  const kept = document.activeElement?.dataset?.name;
-  $('fault-groups').replaceChildren(...[...groups].map(([group, faults]) => el('section', { class: 'fault-group', 'aria-label': GROUPS[group] ?? group }, el('h3', {}, GROUPS[group] ?? group), faults.map(faultNode))));
-  if (kept) [...document.querySelectorAll('[data-testid="fault"]')].find((node) => node.dataset.name === kept)?.focus();
+  replaceButtons($('fault-groups'), [...groups].map(([group, faults]) => el('section', { class: 'fault-group', 'aria-label': GROUPS[group] ?? group }, el('h3', {}, GROUPS[group] ?? group), faults.map(faultNode))));
   const order = [...S.nodes.values()].sort((a, b) => (a.state === 'ok') - (b.state === 'ok'));
   $('nodes').replaceChildren(...order.map((node) => el('li', { data: { testid: 'node', name: node.name } }, el('span', { class: `state-dot ${/^\w+$/.test(node.state) ? node.state : ''}` }), el('span', { class: 'node-name' }, node.name), el('small', {}, node.state === 'ok' ? '' : node.state))));
   $('nodes-section').hidden = !order.length;
@@ -924,6 +936,7 @@ function toast(text) {
 // ---------------------------------------------------------------------------------------- server
 
 async function post(path, body) {
+  S.askedAt = Date.now();
   try {
     const response = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
     const answer = await response.json().catch(() => null);
@@ -956,11 +969,14 @@ function onEvent(event) {
     case 'fault': S.faults.set(event.fault.name, { ...S.faults.get(event.fault.name), ...event.fault }); paintFaults(); break;
     case 'node': S.nodes.set(event.node.name, event.node); paintFaults(); break;
     case 'channel': S.channels.set(event.channel.id, event.channel); break;
-    case 'view': if (event.person === S.me) showView(event.view); break;
+    case 'view': if (event.person === S.me && wantsView(event.view)) showView(event.view); break;
     default: break;
   }
   paintSoon();
 }
+
+/** As in Slack, a dialog opens only in the window that asked for it: a person may have two. */
+const wantsView = (view) => openView?.id === view.id || Date.now() - S.askedAt < VIEW_WAIT_MS;
 
 const byId = (list, key = 'id') => new Map((list ?? []).map((one) => [one[key], one]));
 
@@ -1016,11 +1032,16 @@ function jump(channel, ts, always) {
   if (msg) flash(ts); else toast('That message is not here (any more).');
 }
 
+/** Shows where a message is. A thread stays at its newest reply when its root is meant: the news is there. */
 function flash(ts) {
   for (const node of document.querySelectorAll('.message')) {
     node.classList.remove('flash');
     if (node.dataset.ts !== ts) continue;
-    node.scrollIntoView({ block: 'center' });
+    const box = node.closest('.scroll');
+    if (ts !== S.thread || box.id === 'scroll') {
+      pinned[box.id] = false;
+      node.scrollIntoView({ block: 'center' });
+    }
     node.classList.add('flash');
   }
 }
@@ -1028,6 +1049,12 @@ function flash(ts) {
 function openThread(ts, focus) {
   setPlace(S.channel, ts);
   if (focus || !isPhone()) threadComposer.box.focus({ preventScroll: true });
+}
+
+function widenThread() {
+  const wide = $('side').classList.toggle('widened');
+  $('widen-thread').setAttribute('aria-pressed', String(wide));
+  if (wide) toggleFaults(false);
 }
 
 function toggleFaults(open) {
@@ -1061,6 +1088,7 @@ function wire() {
   $('open-drawer').addEventListener('click', drawer(true));
   $('scrim').addEventListener('click', drawer(false));
   $('close-thread').addEventListener('click', () => { setPlace(S.channel, null); composer.box.focus({ preventScroll: true }); });
+  $('widen-thread').addEventListener('click', widenThread);
   $('open-faults').addEventListener('click', () => toggleFaults(!S.faultsOpen));
   $('close-faults').addEventListener('click', () => toggleFaults(false));
   $('to-bottom').addEventListener('click', () => toBottom('scroll'));
