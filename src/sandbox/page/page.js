@@ -14,7 +14,7 @@ const S = {
   messages: new Map(), // channel → (ts → message)
   me: null, channel: null, thread: null,
   unread: new Set(), // channels, and `channel/ts` for threads
-  pressed: new Set(), openFiles: new Set(), faultsOpen: false, drawerOpen: false, loaded: false, early: [], askedAt: 0,
+  pressed: new Set(), openFiles: new Set(), faultsOpen: false, drawerOpen: false, widened: false, loaded: false, early: [], askedAt: 0,
 };
 const ONE_SHOT = new Set(['slack-drop', 'slack-disconnect']);
 const GROUPS = { slack: 'Slack', nodes: 'Nodes', ec2: 'EC2' };
@@ -770,7 +770,7 @@ function paintFrame() {
   paintHeader();
   const channel = S.channels.get(S.channel) ?? {};
   composer.box.disabled = Boolean(channel.is_archived);
-  composer.box.placeholder = channel.is_archived ? `#${channel.name} is archived` : `Type /habops, or message #${channel.name ?? ''}`;
+  composer.box.placeholder = channel.is_archived ? `#${channel.name} is archived` : 'Type /habops or a message';
   composer.box.setAttribute('aria-label', `Message to ${channel.name ?? ''}`);
   threadComposer.box.placeholder = 'Reply, or type @habops';
   threadComposer.box.setAttribute('aria-label', 'Reply in this thread');
@@ -778,6 +778,8 @@ function paintFrame() {
   $('thread-panel').hidden = !S.thread;
   $('faults-panel').hidden = !S.faultsOpen;
   $('side').hidden = !S.thread && !S.faultsOpen;
+  $('side').classList.toggle('widened', Boolean(S.widened && S.thread));
+  $('widen-thread').setAttribute('aria-pressed', String(S.widened));
   $('open-faults').setAttribute('aria-expanded', String(S.faultsOpen));
   $('sidebar').classList.toggle('open', S.drawerOpen);
   $('scrim').hidden = !S.drawerOpen;
@@ -1052,9 +1054,9 @@ function openThread(ts, focus) {
 }
 
 function widenThread() {
-  const wide = $('side').classList.toggle('widened');
-  $('widen-thread').setAttribute('aria-pressed', String(wide));
-  if (wide) toggleFaults(false);
+  S.widened = !S.widened;
+  if (S.widened) S.faultsOpen = false;
+  paint();
 }
 
 function toggleFaults(open) {
