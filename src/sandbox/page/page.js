@@ -55,7 +55,7 @@ const recall = (store, key) => { try { return store.getItem(`habops-${key}`); } 
 function personOf(id) {
   const bot = id === S.bot.user_id || id === S.bot.bot_id;
   const person = S.people.get(id) ?? S.people.get(S.bot.user_id && bot ? S.bot.user_id : '');
-  const name = bot ? S.bot.name : person?.name ?? id ?? 'somebody';
+  const name = bot ? S.bot.name : person?.name ?? (id === 'USLACKBOT' ? 'Slackbot' : id ?? 'somebody');
   return { id, bot: bot || person?.kind === 'bot', name, shown: bot ? S.bot.name : person?.real_name || name, title: person?.title ?? '', color: person?.color };
 }
 
@@ -349,7 +349,7 @@ function selectControl(element, where, shared) {
   node.value = element.initial_option?.value ?? '';
   node.addEventListener('change', async () => {
     const option = optionOf(element, node.value);
-    if (option) await press(element, where, shared.data.key, { option });
+    if (option) await press(element, where, shared.data.key, { option: option.value });
     if (!element.initial_option) node.value = '';
   });
   return node;
@@ -762,6 +762,9 @@ let composer, threadComposer;
 
 // ---------------------------------------------------------------------------------------- sidebar, header, faults
 
+/** A direct message has no name of its own: it is with the bot. */
+const nameOf = (channel) => (/^D/.test(channel?.id) ? S.bot.name : channel?.name ?? '');
+const iconOf = (channel) => icon(/^D/.test(channel.id) ? 'thread' : channel.is_private ? 'lock' : 'hash');
 const canSee = (channel) => (!channel.is_private && !/^[DG]/.test(channel.id)) || (channel.members ?? []).includes(S.me);
 const seenChannels = () => [...S.channels.values()].filter(canSee);
 
@@ -802,16 +805,16 @@ function paintChannels() {
     const unread = S.unread.has(channel.id);
     return el('li', {}, el('button', { type: 'button', class: [unread && 'unread', channel.is_archived && 'archived'].filter(Boolean).join(' ') || null, 'aria-current': channel.id === S.channel ? 'page' : null,
       data: { testid: 'channel', id: channel.id }, on: { click: () => jump(channel.id) } },
-    icon(channel.is_private ? 'lock' : 'hash'), el('span', {}, channel.name), unread && el('span', { class: 'dot', role: 'img', 'aria-label': 'unread' })));
+    iconOf(channel), el('span', {}, nameOf(channel)), unread && el('span', { class: 'dot', role: 'img', 'aria-label': 'unread' })));
   }));
 }
 
 function paintHeader() {
   const channel = S.channels.get(S.channel) ?? {};
-  $('channel-name').replaceChildren(icon(channel.is_private ? 'lock' : 'hash'), channel.name ?? '');
+  $('channel-name').replaceChildren(iconOf(channel), nameOf(channel));
   $('channel-topic').replaceChildren(...plain(channel.topic));
-  $('thread-where').textContent = `#${channel.name ?? ''}`;
-  document.title = `${S.unread.size ? '• ' : ''}#${channel.name ?? ''} · habops sandbox`;
+  $('thread-where').textContent = `#${nameOf(channel)}`;
+  document.title = `${S.unread.size ? '• ' : ''}#${nameOf(channel)} · habops sandbox`;
   $('connection').className = S.bot.connected ? 'connection up' : 'connection';
   const words = S.bot.connected ? 'connected' : 'not connected';
   if ($('connection').textContent !== `habops ${words}`) $('connection').replaceChildren(el('span', { class: 'wide' }, 'habops '), words);
@@ -919,8 +922,7 @@ async function submitView(form) {
   submit.removeAttribute('aria-busy');
   if (answer.errors) showViewErrors(form, answer.errors);
   else if (!answer.ok) showViewErrors(form, { '': answer.error });
-  else if (answer.view) showView(answer.view);
-  else hideView();
+  else if (!/^(update|push)$/.test(answer.response_action ?? '')) hideView(); // those two bring another view by event
 }
 
 function showViewErrors(form, errors) {
@@ -972,6 +974,7 @@ function onEvent(event) {
     case 'node': S.nodes.set(event.node.name, event.node); paintFaults(); break;
     case 'channel': S.channels.set(event.channel.id, event.channel); break;
     case 'view': if (event.person === S.me && wantsView(event.view)) showView(event.view); break;
+    case 'view_closed': if (openView?.id === event.view_id) hideView(); break;
     default: break;
   }
   paintSoon();
