@@ -631,7 +631,7 @@ function paint() {
   if (!S.loaded) return;
   const all = visible(S.channel);
   reconcile($('messages'), rowsOf(all.filter((msg) => !isReply(msg) || msg.subtype === 'thread_broadcast'), false));
-  if (!all.length) $('messages').replaceChildren(el('p', { class: 'empty' }, 'Nothing was said here yet.'));
+  if (!all.length) $('messages').replaceChildren(el('div', { class: 'empty' }, el('b', {}, nameOf(S.channels.get(S.channel))), el('p', {}, 'Nothing was said here yet.')));
   if (S.thread) reconcile($('thread-messages'), rowsOf(all.filter((msg) => msg.ts === S.thread || msg.thread_ts === S.thread), true));
   for (const id of ['scroll', 'thread-scroll']) if (pinned[id]) $(id).scrollTop = $(id).scrollHeight;
   paintFrame();
