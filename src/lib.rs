@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod catalogue;
 pub mod domain;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
