@@ -13,7 +13,7 @@ use super::{
     actor::{Actor, Membership, Standing},
     command::{ArgKind, CommandSpec, Confirm},
     failure::Refusal,
-    ids::{Environment, IncidentId, Role},
+    ids::{Environment, IncidentId, OperationId, Role},
     node::Node,
     operation::Operation,
     output::Output,
@@ -565,6 +565,23 @@ pub enum Effect {
     Unfreeze {
         /// Where; everywhere when absent.
         environment: Option<Environment>,
+    },
+    /// Says yes or no to an operation that waits; the pipeline judges it and the judgement becomes the output.
+    Decide {
+        /// Which.
+        operation: OperationId,
+        /// Yes or no.
+        yes: bool,
+    },
+    /// Asks an operation to stop; judged by the pipeline.
+    Cancel {
+        /// Which.
+        operation: OperationId,
+    },
+    /// Enters an ended operation's command again, as the asker; by the pipeline.
+    Retry {
+        /// Which.
+        operation: OperationId,
     },
     /// Says something in the channel where habops lives.
     Announce {
