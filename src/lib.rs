@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod clients;
+pub mod catalogue;
 pub mod domain;
 pub mod clients;
 #[cfg(feature = "sandbox")]

@@ -5,3 +5,4 @@ mod farm;
 mod ssh;
 mod slack_client;
 mod sandbox_slack;
+mod catalogue;
