@@ -7,9 +7,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod clients;
 pub mod catalogue;
-pub mod domain;
 pub mod clients;
+pub mod domain;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
