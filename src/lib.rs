@@ -10,3 +10,4 @@
 pub mod domain;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod store;
