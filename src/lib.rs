@@ -12,3 +12,4 @@ pub mod clients;
 pub mod domain;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod store;
