@@ -8,7 +8,7 @@ use crate::domain::command::{ArgKind, ArgSpec, Runbook, Step};
 /// Most nodes a runbook may touch at once.
 const MOST_AT_ONCE: i64 = 64;
 /// Longest time one step may take on one node.
-const LONGEST_STEP: Duration = Duration::from_secs(3600);
+const LONGEST_STEP: Duration = Duration::from_hours(1);
 /// Programs that run what their words say, so that the checks here would not see what runs.
 const SHELLS: [&str; 15] = [
     "sh", "bash", "dash", "zsh", "ksh", "fish", "eval", "exec", "xargs", "env", "nohup", "su",

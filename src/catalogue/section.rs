@@ -156,7 +156,7 @@ impl<'p> Section<'p> {
     pub(super) fn section(&self, key: &'p str) -> Option<Section<'p>> {
         let value = self.get(key)?;
         let table = self.read(key, value, "a table", DeValue::as_table)?;
-        Some(self.below(key, table))
+        Some(self.below(key, &table))
     }
 
     /// The tables of `[[key]]` or `key = [{ … }]`.
@@ -171,7 +171,7 @@ impl<'p> Section<'p> {
             .value
             .iter()
             .filter_map(|item| self.read(key, item, "a table", DeValue::as_table))
-            .map(|table| self.below(key, table))
+            .map(|table| self.below(key, &table))
             .collect()
     }
 
@@ -194,7 +194,7 @@ impl<'p> Section<'p> {
             .is_some_and(|value| value.get_ref().is_table())
     }
 
-    fn below(&self, name: &'p str, table: At<&'p DeTable<'p>>) -> Section<'p> {
+    fn below(&self, name: &'p str, table: &At<&'p DeTable<'p>>) -> Section<'p> {
         Section {
             page: self.page,
             table: table.value,
