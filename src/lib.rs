@@ -8,5 +8,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod clients;
+pub mod domain;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
