@@ -9,5 +9,6 @@
 
 pub mod clients;
 pub mod domain;
+pub mod clients;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -172,6 +172,45 @@ pub struct Operation {
     pub chosen: Option<IncidentId>,
 }
 
+impl Operation {
+    /// One that has just been stored.
+    pub fn received(
+        id: OperationId,
+        text: String,
+        command: Option<CommandName>,
+        actor: Actor,
+        whence: Whence,
+        via: Via,
+        received_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            text,
+            command,
+            actor,
+            whence,
+            via,
+            state: State::Received,
+            received_at,
+            started_at: None,
+            ended_at: None,
+            incident: None,
+            answer: None,
+            changes: false,
+            environments: BTreeSet::new(),
+            nodes: Vec::new(),
+            proposal: None,
+            owner: None,
+            lease_until: None,
+            fence: 1,
+            cancel_requested: false,
+            output: None,
+            redacted: 0,
+            chosen: None,
+        }
+    }
+}
+
 /// A plan that waits for its yes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredProposal {

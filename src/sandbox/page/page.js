@@ -1,0 +1,1 @@
+// The page comes with its own engineer.
