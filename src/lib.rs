@@ -9,6 +9,5 @@
 
 pub mod clients;
 pub mod domain;
-pub mod clients;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

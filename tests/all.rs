@@ -2,6 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod farm;
-mod ssh;
-mod slack_client;
 mod sandbox_slack;
+mod slack_client;
+mod ssh;
