@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod farm;
-mod ssh;
-mod slack_client;
 mod sandbox_slack;
 mod catalogue;
+mod slack_client;
+mod ssh;
