@@ -248,7 +248,7 @@ async fn slack_morphism_reads_every_answer() {
 #[tokio::test]
 async fn slack_morphism_takes_commands_clicks_and_mentions_by_socket() {
     let (slack, _stop) = slack().await;
-    let (heard, mut hears) = mpsc::unbounded_channel::<String>();
+    let (heard, mut inbox) = mpsc::unbounded_channel::<String>();
     let mut callbacks = SlackSocketModeListenerCallbacks::<Connector>::new();
     let tell = heard.clone();
     callbacks.command_callback = Box::new(move |event: SlackCommandEvent, _, _| {
@@ -288,7 +288,7 @@ async fn slack_morphism_takes_commands_clicks_and_mentions_by_socket() {
         .await;
     assert_eq!(typed.kind, TypedAs::Slash);
     assert_eq!(typed.ack.unwrap()["text"], "working");
-    assert_eq!(hears.recv().await.unwrap(), "command status");
+    assert_eq!(inbox.recv().await.unwrap(), "command status");
     assert_eq!(slack.ephemerals("ana")[0].text, "working");
     let button = json!([{"type": "actions", "elements": [
         {"type": "button", "text": {"type": "plain_text", "text": "Go"}, "action_id": "habops.approve", "value": "o1"}
@@ -304,9 +304,9 @@ async fn slack_morphism_takes_commands_clicks_and_mentions_by_socket() {
         )
         .await;
     assert_eq!(clicked.error, None);
-    assert_eq!(hears.recv().await.unwrap(), "click o1");
+    assert_eq!(inbox.recv().await.unwrap(), "click o1");
     slack.types("dee", "general", None, "@habops help").await;
-    assert_eq!(hears.recv().await.unwrap(), "mention <@U0HABOPS> help");
+    assert_eq!(inbox.recv().await.unwrap(), "mention <@U0HABOPS> help");
     listener.shutdown().await;
 }
 
@@ -559,9 +559,9 @@ async fn over_http_everything_is_signed_and_the_body_is_the_ack() {
     slack
         .types("ana", "operations", None, "@habops status")
         .await;
-    let verifier = slack_morphism::signature_verifier::SlackEventSignatureVerifier::new(&SlackSigningSecret(
-        "8f742231b10e8888abcd99yyyzzz85a5".into(),
-    ));
+    let verifier = slack_morphism::signature_verifier::SlackEventSignatureVerifier::new(
+        &SlackSigningSecret("8f742231b10e8888abcd99yyyzzz85a5".into()),
+    );
     for wanted in ["text=status%20api", "\"type\":\"app_mention\""] {
         let (headers, body) = inbox.recv().await.unwrap();
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();

@@ -116,7 +116,9 @@ impl Slack {
             .expect("a bound listener has an address");
         let origin = format!("http://{address}");
         // reqwest panics without a process-wide provider, plain http or not; an error means that there is one already.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let core = Arc::new(Core {
             bot: options.seed.bot.clone(),
             team_id: options.seed.team_id.clone(),
@@ -308,9 +310,9 @@ impl Slack {
         self.0.with(|state| {
             let id = state.person(person)?.id.clone();
             let own = state.views.iter();
-            let own = own.filter(|(_, kept)| kept.person == id && kept.view["type"] == "modal");
+            let own = own.filter(|(_, kept)| kept.person == id && kept.json["type"] == "modal");
             own.max_by_key(|(id, _)| *id)
-                .map(|(_, kept)| kept.view.clone())
+                .map(|(_, kept)| kept.json.clone())
         })
     }
 

@@ -452,7 +452,7 @@ fn press(core: &Core, state: &mut State, click: &Click) -> Result<Pressed, &'sta
     if !is_ephemeral {
         payload["message"] = message.for_api(true);
     }
-    let action = acted(&element, &block_id, click, state.next_ts())?;
+    let action = acted(&element, &block_id, click, &state.next_ts())?;
     if !action["selected_option"].is_null() {
         payload["state"]["values"][&block_id][&click.action_id] =
             json!({"type": action["type"], "selected_option": action["selected_option"]});
@@ -461,12 +461,7 @@ fn press(core: &Core, state: &mut State, click: &Click) -> Result<Pressed, &'sta
     Ok((payload, trigger, person, channel_id))
 }
 
-fn acted(
-    element: &Value,
-    block_id: &str,
-    click: &Click,
-    ts: String,
-) -> Result<Value, &'static str> {
+fn acted(element: &Value, block_id: &str, click: &Click, ts: &str) -> Result<Value, &'static str> {
     let mut action = json!({
         "type": element["type"], "action_id": click.action_id, "block_id": block_id, "action_ts": ts,
     });
@@ -532,7 +527,7 @@ pub(super) async fn submit(
             .views
             .get(view_id)
             .filter(|kept| kept.person == person);
-        let mut view = kept.ok_or("view_not_found")?.view.clone();
+        let mut view = kept.ok_or("view_not_found")?.json.clone();
         view["state"] = json!({"values": views::state_values(&view, values)});
         let trigger = state.handles.trigger(&person, Instant::now());
         let mut payload = interaction(core, state, "view_submission", &person, &trigger);
@@ -562,7 +557,7 @@ pub(super) async fn submit(
         Some("clear") => {
             state
                 .views
-                .retain(|_, kept| kept.person != person || kept.view["type"] != "modal");
+                .retain(|_, kept| kept.person != person || kept.json["type"] != "modal");
             closed(state, view_id, &person);
             Ok(())
         }
@@ -589,7 +584,7 @@ pub(super) async fn close_view(core: &Arc<Core>, person: &str, view_id: &str) ->
             .views
             .remove(view_id)
             .filter(|kept| kept.person == person);
-        let view = kept.ok_or("view_not_found")?.view;
+        let view = kept.ok_or("view_not_found")?.json;
         closed(state, view_id, &person);
         let notify = view["notify_on_close"] == true;
         let mut payload = interaction(core, state, "view_closed", &person, "");

@@ -58,7 +58,7 @@ pub(super) struct File {
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) person: String,
-    pub(super) view: Value,
+    pub(super) json: Value,
     /// The channel its `private_metadata` was opened from is the app's business; the stack is Slack's.
     pub(super) previous: Option<String>,
 }
