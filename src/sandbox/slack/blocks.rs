@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::args::Refused;
+use super::{
+    args::Refused,
+    elements::{Check, list},
+};
 
 /// Slack's undocumented limit on all text of a message's blocks together.
 const ALL_TEXT: usize = 13_200;
@@ -100,18 +103,7 @@ fn give(thing: &mut Value, id: &str) {
     }
 }
 
-#[derive(Default)]
-struct Check {
-    messages: Vec<String>,
-    markdown: usize,
-}
-
 impl Check {
-    fn says(&mut self, what: &str, path: &str) {
-        self.messages
-            .push(format!("[ERROR] {what} [json-pointer:{path}]"));
-    }
-
     fn block(&mut self, block: &Value, path: &str) {
         let kind = block["type"].as_str().unwrap_or_default();
         self.length(block, "block_id", 0, 255, path);
@@ -212,81 +204,6 @@ impl Check {
         }
     }
 
-    fn element(&mut self, element: &Value, path: &str) {
-        self.length(element, "action_id", 0, 255, path);
-        if let Some(confirm) = element.get("confirm") {
-            let path = format!("{path}/confirm");
-            self.text(confirm, "title", 100, &path, true, true);
-            self.text(confirm, "text", 300, &path, false, true);
-            self.text(confirm, "confirm", 30, &path, true, true);
-            self.text(confirm, "deny", 30, &path, true, true);
-        }
-        match element["type"].as_str().unwrap_or_default() {
-            "button" => {
-                self.text(element, "text", 75, path, true, true);
-                self.length(element, "value", 0, 2_000, path);
-                self.length(element, "url", 0, 3_000, path);
-                if let Some(style) = element.get("style")
-                    && style != "primary"
-                    && style != "danger"
-                {
-                    self.says(
-                        "must be one of the allowed values: primary, danger",
-                        &format!("{path}/style"),
-                    );
-                }
-            }
-            "static_select" | "multi_static_select" => {
-                self.text(element, "placeholder", 150, path, true, false);
-                if element.get("option_groups").is_some() {
-                    self.items(element, "option_groups", 1, 100, path);
-                    for (at, group) in list(element, "option_groups").iter().enumerate() {
-                        let path = format!("{path}/option_groups/{at}");
-                        self.text(group, "label", 75, &path, true, true);
-                        self.options(group, 100, &path);
-                    }
-                } else {
-                    self.options(element, 100, path);
-                }
-            }
-            "overflow" => self.options(element, 5, path),
-            "radio_buttons" | "checkboxes" => self.options(element, 10, path),
-            "plain_text_input" => {
-                self.length(element, "initial_value", 0, 3_000, path);
-                self.text(element, "placeholder", 150, path, true, false);
-            }
-            "users_select"
-            | "multi_users_select"
-            | "conversations_select"
-            | "multi_conversations_select"
-            | "channels_select"
-            | "multi_channels_select"
-            | "external_select"
-            | "multi_external_select"
-            | "datepicker"
-            | "timepicker"
-            | "datetimepicker"
-            | "email_text_input"
-            | "url_text_input"
-            | "number_input"
-            | "rich_text_input"
-            | "file_input"
-            | "workflow_button"
-            | "icon_button"
-            | "feedback_buttons" => {}
-            _ => self.unsupported(element["type"].as_str(), path),
-        }
-    }
-
-    fn options(&mut self, element: &Value, most: usize, path: &str) {
-        self.items(element, "options", 1, most, path);
-        for (at, option) in list(element, "options").iter().enumerate() {
-            let path = format!("{path}/options/{at}");
-            self.text(option, "text", 75, &path, false, true);
-            self.length(option, "value", 1, 150, &path);
-        }
-    }
-
     fn rich_text(&mut self, block: &Value, path: &str) {
         self.items(block, "elements", 1, usize::MAX, path);
         for (at, element) in list(block, "elements").iter().enumerate() {
@@ -356,84 +273,6 @@ impl Check {
             }
         }
     }
-
-    /// A field that is a text object: `plain_text` only where `plain`.
-    fn text(&mut self, of: &Value, name: &str, most: usize, path: &str, plain: bool, needed: bool) {
-        match of.get(name) {
-            None if needed => self.says(&format!("missing required field: {name}"), path),
-            None => {}
-            Some(text) => self.text_object(text, most, &format!("{path}/{name}"), plain),
-        }
-    }
-
-    fn text_object(&mut self, text: &Value, most: usize, path: &str, plain: bool) {
-        match text["type"].as_str() {
-            Some("plain_text") => {}
-            Some("mrkdwn") if !plain => {}
-            other => self.unsupported(other, path),
-        }
-        match text["text"].as_str() {
-            None => self.says("missing required field: text", path),
-            Some(_) => self.length(text, "text", 1, most, path),
-        }
-    }
-
-    /// A word field of so many characters, if it is there; one that needs at least one must be.
-    fn length(&mut self, of: &Value, name: &str, least: usize, most: usize, path: &str) {
-        let Some(value) = of.get(name) else {
-            if least > 0 {
-                self.says(&format!("missing required field: {name}"), path);
-            }
-            return;
-        };
-        let Some(text) = value.as_str() else {
-            self.says("must be a string", &format!("{path}/{name}"));
-            return;
-        };
-        let length = text.chars().count();
-        if length < least {
-            self.says(
-                &format!("must be more than {} characters", least - 1),
-                &format!("{path}/{name}"),
-            );
-        }
-        if length > most {
-            self.says(
-                &format!("must be less than {} characters", most + 1),
-                &format!("{path}/{name}"),
-            );
-        }
-    }
-
-    fn items(&mut self, of: &Value, name: &str, least: usize, most: usize, path: &str) {
-        let Some(items) = of[name].as_array() else {
-            self.says(&format!("missing required field: {name}"), path);
-            return;
-        };
-        if items.len() < least {
-            self.says("no fewer than 1 items allowed", &format!("{path}/{name}"));
-        }
-        if items.len() > most {
-            self.says(
-                &format!("no more than {most} items allowed"),
-                &format!("{path}/{name}"),
-            );
-        }
-    }
-
-    fn unsupported(&mut self, kind: Option<&str>, path: &str) {
-        match kind {
-            Some(kind) => self.says(
-                &format!("unsupported type: {kind}"),
-                &format!("{path}/type"),
-            ),
-            None => self.says("missing required field: type", path),
-        }
-    }
-}
-
-fn list<'v>(of: &'v Value, name: &str) -> &'v [Value] {
-    of[name].as_array().map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::{
     args::{Answer, Args, Refused},
     core::Core,
+    state::now,
 };
 
-/// How many reactions of one kind and name a message may carry is Slack's business; how long a name is, ours.
+/// The longest name of an emoji.
 const EMOJI: usize = 100;
 
 fn channel_and_ts(args: &Args) -> Result<(String, String), Refused> {
@@ -116,7 +117,7 @@ pub(super) fn bookmark(core: &Arc<Core>, args: &Args) -> Answer {
         let bookmark = json!({
             "id": id, "channel_id": channel, "title": title, "link": link, "type": "link",
             "emoji": args.word("emoji").unwrap_or_default(), "icon_url": null, "entity_id": null,
-            "date_created": 1_764_000_000, "date_updated": 0, "rank": "i", "app_id": state.seed.bot.app_id,
+            "date_created": now(), "date_updated": 0, "rank": "i", "app_id": state.seed.bot.app_id,
         });
         if let Some(channel) = state.channel_mut(&channel) {
             channel.bookmarks.push(bookmark.clone());

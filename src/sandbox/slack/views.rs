@@ -134,7 +134,7 @@ pub(super) fn open(core: &Arc<Core>, args: &Args) -> Answer {
     let trigger = args.needed("trigger_id")?;
     let view = argument(args)?;
     core.with(|state| {
-        let person = state.handles.spend_trigger(&trigger, Instant::now())?;
+        let person = state.grants.spend_trigger(&trigger, Instant::now())?;
         let view = keep(core, state, &person, view, None);
         Ok(json!({"view": view}))
     })
@@ -145,7 +145,7 @@ pub(super) fn push(core: &Arc<Core>, args: &Args) -> Answer {
     let trigger = args.needed("trigger_id")?;
     let view = argument(args)?;
     core.with(|state| {
-        let person = state.handles.spend_trigger(&trigger, Instant::now())?;
+        let person = state.grants.spend_trigger(&trigger, Instant::now())?;
         let modals = state
             .views
             .iter()
