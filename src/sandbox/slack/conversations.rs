@@ -10,7 +10,7 @@ use super::{
     core::Core,
     message::Message,
     seed::{ChannelSeed, Kind},
-    state::State,
+    state::{CHANNELS, State},
 };
 
 /// How many objects a page of results holds when the call does not say.
@@ -256,6 +256,9 @@ pub(super) fn create(core: &Arc<Core>, args: &Args) -> Answer {
     core.with(|state| {
         if state.channels.iter().any(|channel| channel.name == name) {
             return Err("name_taken".into());
+        }
+        if state.channels.len() >= CHANNELS {
+            return Err("restricted_action".into());
         }
         let bot = state.seed.bot.user_id.clone();
         let id = state.next_id('C');

@@ -12,6 +12,8 @@ use super::{
 
 /// The longest name of an emoji.
 const EMOJI: usize = 100;
+/// How many bookmarks a channel holds.
+const BOOKMARKS: usize = 100;
 
 fn channel_and_ts(args: &Args) -> Result<(String, String), Refused> {
     let channel = args
@@ -120,6 +122,9 @@ pub(super) fn bookmark(core: &Arc<Core>, args: &Args) -> Answer {
             "date_created": now(), "date_updated": 0, "rank": "i", "app_id": state.seed.bot.app_id,
         });
         if let Some(channel) = state.channel_mut(&channel) {
+            if channel.bookmarks.len() >= BOOKMARKS {
+                return Err("too_many_bookmarks".into());
+            }
             channel.bookmarks.push(bookmark.clone());
         }
         Ok(json!({"bookmark": bookmark}))

@@ -19,6 +19,10 @@ use super::{
 
 /// How many bytes of files are kept; the oldest go first.
 const FILE_BYTES: usize = 128 << 20;
+/// How many files are kept at most.
+const FILES: usize = 5_000;
+/// How many conversations a workspace may have.
+pub(super) const CHANNELS: usize = 2_000;
 
 /// The workspace.
 pub(super) struct State {
@@ -239,7 +243,7 @@ impl State {
     pub(super) fn keep_file(&mut self, file: File) {
         self.files.push_back(file);
         let mut kept: usize = self.files.iter().map(|file| file.length).sum();
-        while kept > FILE_BYTES && self.files.len() > 1 {
+        while (kept > FILE_BYTES && self.files.len() > 1) || self.files.len() > FILES {
             kept -= self.files.pop_front().map_or(0, |file| file.length);
         }
     }
