@@ -64,6 +64,8 @@ pub struct NodeAddress {
     pub port: u16,
     /// Its EC2 instance.
     pub instance_id: String,
+    /// When its machine was launched, as EC2 writes it.
+    pub launched: String,
     /// Its host key as in a `known_hosts` file, without the host: `ssh-ed25519 AAAA…`.
     pub host_key: String,
     /// Its line of a `known_hosts` file: `[127.0.0.1]:2201 ssh-ed25519 AAAA…`.
@@ -172,6 +174,7 @@ impl Nodes {
             gates.insert(node.name.clone(), gate);
             nodes.push(NodeAddress {
                 host_key_line: format!("[127.0.0.1]:{port} {host_key}"),
+                launched: journal::clock(node.booted - node.skew, "%Y-%m-%dT%H:%M:%S.000Z"),
                 name: node.name,
                 environment: node.environment,
                 role: node.role,
