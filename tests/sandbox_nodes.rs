@@ -195,7 +195,7 @@ async fn exit_codes_signals_and_streams_arrive_apart() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut fed.stdin.take().unwrap(), &[b'x'; 300_000])
+        tokio::io::AsyncWriteExt::write_all(&mut fed.stdin.take().unwrap(), &vec![b'x'; 300_000])
             .await
             .unwrap();
         let output = timeout(DEADLINE, fed.wait_with_output())

@@ -357,7 +357,7 @@ impl Node {
         });
         forget(&mut self.runs);
         self.event(
-            now + 4_000,
+            now,
             "systemd",
             1,
             "hab-sup.service",
