@@ -345,3 +345,63 @@ async fn freezing_stops_a_connection_that_is_open() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn following_the_journal_shows_a_storm_as_it_comes() {
+    World::run(async |world| {
+        let mut child = world
+            .ssh(API)
+            .arg("journalctl -fu hab-sup -n 1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = timeout(DEADLINE, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert!(first.starts_with("-- Logs begin at "));
+        assert!(world.nodes.set("timeout-storm", true));
+        assert!(
+            Fault::list(&world.nodes)
+                .iter()
+                .any(|fault| fault.name == "timeout-storm" && fault.on)
+        );
+        let storm = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("[err: TIMEOUT, msg: net:route:3], Connection recv timeout") {
+                    return;
+                }
+            }
+            panic!("the journal ended");
+        };
+        timeout(DEADLINE, storm).await.expect("a TIMEOUT line");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_connection_carries_several_commands_at_once() {
+    World::run(async |world| {
+        let socket = world.dir.path().join("mux");
+        let mut master = world.ssh(API);
+        let mut master = master.args(["-M", "-N", "-S"]).arg(&socket).spawn().unwrap();
+        becomes("the first connection stands", async || socket.exists()).await;
+        let command = |number: u32| {
+            let mut ssh = world.ssh(API);
+            ssh.arg("-S").arg(&socket).args(["-o", "ProxyCommand=false"]);
+            ssh.arg(format!("head -c 300000 /dev/zero | wc -c; echo {number} >&2; uptime >/dev/null; exit {number}"));
+            async move { timeout(DEADLINE, ssh.output()).await.unwrap().unwrap() }
+        };
+        let outputs = futures_util::future::join_all((1..=8).map(command)).await;
+        for (number, output) in (1..).zip(outputs) {
+            assert_eq!(output.status.code(), Some(number));
+            assert_eq!(output.stdout, b"300000\n");
+            assert_eq!(String::from_utf8_lossy(&output.stderr), format!("{number}\n"));
+        }
+        assert_eq!(world.nodes.ran(API), ["uptime"; 8]);
+        master.kill().await.unwrap();
+    })
+    .await;
+}

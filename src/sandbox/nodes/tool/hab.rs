@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::super::state::{CHANGE_TAKES, Interface, Node, SECOND, Service, StatusFormat, Step};
+use super::super::state::{Interface, Node, SECOND, Service, StatusFormat, Step};
+use super::super::supervisor::CHANGE_TAKES;
 use super::Place;
 
 pub(super) fn run(place: &mut Place<'_>, args: &[String]) -> Result<i32> {

@@ -85,8 +85,8 @@ fn matching(node: &Node, options: &Options, now: i64) -> Vec<Entry> {
     found
 }
 
-/// Takes as many as asked for, from the side that journalctl of this age takes them from (the order of the seeks in its
-/// `main`): with `--since` or a cursor and without `--reverse` it reads forward and gives the *first* lines; with
+/// Takes as many as asked for, from the side that journalctl takes them from (seen with 252, and older ones order their
+/// seeks the same): with `--since` or a cursor and without `--reverse` it reads forward and gives the *first* lines; with
 /// `--until` alone it steps back from the *end of the journal* and then stops at once, if that is past the time.
 fn cut(mut found: Vec<Entry>, options: &Options) -> Vec<Entry> {
     if options.reverse {
