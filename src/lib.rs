@@ -7,5 +7,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod catalogue;
+pub mod clients;
+pub mod domain;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod store;

@@ -7,3 +7,5 @@ pub mod ec2;
 pub mod fault;
 pub mod nodes;
 pub mod pagerduty;
+pub mod page;
+pub mod slack;

@@ -1,0 +1,126 @@
+//! The three things that come in: words, a button, a happening.
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    actor::Actor,
+    ids::{MessageTs, OfferId, OperationId},
+    journey::Redacted,
+    output::{Action, Output},
+    place::{Place, Whence},
+};
+
+/// Something that came in. `key` makes a second delivery of it recognisable (law 2).
+#[derive(Debug)]
+pub struct Delivery {
+    /// `slack:trigger:<trigger_id>`, `slack:event:<event_id>`, `pagerduty:<X-Webhook-Id>`, `terminal:<random>`.
+    pub key: String,
+    /// When it came in.
+    pub received: Timestamp,
+    /// What it is.
+    pub inbound: Inbound,
+}
+
+/// What came in.
+#[derive(Debug)]
+pub enum Inbound {
+    /// Words.
+    Typed(Typed),
+    /// A button.
+    Pressed(Pressed),
+    /// Something that happened by itself.
+    Signal(Signal),
+}
+
+/// Words that a person typed, in Slack or at a terminal, as the client sent them.
+#[derive(Debug)]
+pub struct Typed {
+    /// The text after `/habops` or the mention; not normalised.
+    pub text: String,
+    /// Who.
+    pub actor: Actor,
+    /// Where.
+    pub whence: Whence,
+    /// How.
+    pub via: Via,
+    /// Where an ephemeral answer can be sent for 30 minutes. A credential: never logged.
+    pub reply: Option<SecretString>,
+    /// The message that held the words, for a mention or a shortcut.
+    pub message: Option<MessageTs>,
+    /// Whoever waits at the terminal says yes to `confirm = "self"` (`--yes`).
+    pub yes: bool,
+}
+
+/// How words were typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// `/habops …`
+    Slash,
+    /// `@habops …`
+    Mention,
+    /// The message shortcut.
+    Shortcut,
+    /// `habops do …`
+    Terminal,
+    /// A stored command behind a button.
+    Button,
+    /// A signal.
+    Signal,
+}
+
+/// A button that a person pressed.
+#[derive(Debug)]
+pub struct Pressed {
+    /// Which button it says it is.
+    pub action: Action,
+    /// Its opaque value.
+    pub offer: OfferId,
+    /// Who pressed it.
+    pub actor: Actor,
+    /// Where the message with the button is.
+    pub place: Place,
+    /// That message.
+    pub message: Option<MessageTs>,
+    /// Where an ephemeral answer can be sent for 30 minutes. A credential: never logged.
+    pub reply: Option<SecretString>,
+}
+
+/// Something that happened by itself. May only look (design section 3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Signal {
+    /// A confirmation's or a choice's time is over.
+    Expired {
+        /// The operation that waited.
+        operation: OperationId,
+    },
+    /// The process that worked on it has not renewed its lease.
+    Lapsed {
+        /// The operation left behind.
+        operation: OperationId,
+    },
+}
+
+/// What the surface tells the sender at once: the acknowledgement.
+pub enum Ack {
+    /// Stored and under way; the output is the placeholder, shown to the asker alone.
+    Accepted {
+        /// The operation that was made of it, where one was.
+        operation: Option<OperationId>,
+        /// What was understood and where the answer comes; absent for a button.
+        said: Option<Output>,
+    },
+    /// Came before; nothing is done again.
+    Duplicate,
+    /// Cannot be stored (law 1).
+    Unstored {
+        /// Says so, and names the file.
+        said: Output,
+        /// A look is answered all the same, to the asker alone and marked *unrecorded*.
+        later: Option<BoxFuture<'static, Redacted>>,
+    },
+}

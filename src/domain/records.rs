@@ -1,0 +1,70 @@
+//! The doors between layers: what surfaces submit through, what handlers may read, what the poster drains.
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::{
+    audit::Record,
+    ids::{Environment, IncidentId, OperationId},
+    inbound::{Ack, Delivery},
+    incident::{Incident, TimelineEntry},
+    message::{Due, Posted},
+    operation::Operation,
+};
+
+/// Where everything that comes in is handed over. Returns once it is stored (law 1); nothing slow happens in it.
+pub trait Inbox: Send + Sync {
+    /// Stores the delivery, or says why it cannot be.
+    fn accept(&self, delivery: Delivery) -> BoxFuture<'_, Ack>;
+}
+
+/// A freeze: while it holds, every change in that environment is refused.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Freeze {
+    /// Where; absent means everywhere.
+    pub environment: Option<Environment>,
+    /// Why, in the words of whoever froze it.
+    pub why: String,
+    /// Who.
+    pub by: super::actor::Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The read-only view of habops' own memory that handlers get.
+pub trait Records: Send + Sync {
+    /// One operation.
+    fn operation(&self, id: OperationId) -> BoxFuture<'_, anyhow::Result<Option<Operation>>>;
+    /// The newest operations, newest first.
+    fn operations(
+        &self,
+        incident: Option<IncidentId>,
+        limit: usize,
+    ) -> BoxFuture<'_, anyhow::Result<Vec<Operation>>>;
+    /// Operations that wait for a yes, oldest first.
+    fn awaiting(&self) -> BoxFuture<'_, anyhow::Result<Vec<Operation>>>;
+    /// One incident.
+    fn incident(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Option<Incident>>>;
+    /// Open incidents, or all of them, newest first.
+    fn incidents(
+        &self,
+        closed_too: bool,
+        limit: usize,
+    ) -> BoxFuture<'_, anyhow::Result<Vec<Incident>>>;
+    /// An incident's timeline, oldest first.
+    fn timeline(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Vec<TimelineEntry>>>;
+    /// What is frozen now.
+    fn freezes(&self) -> BoxFuture<'_, anyhow::Result<Vec<Freeze>>>;
+    /// The newest audit records, newest first.
+    fn audit(&self, limit: usize) -> BoxFuture<'_, anyhow::Result<Vec<Record>>>;
+}
+
+/// The outbox as the poster sees it.
+pub trait Outbox: Send + Sync {
+    /// Claims up to `limit` wishes that are due for this process, most urgent lane first, and marks them doubtful until settled.
+    fn claim(&self, limit: usize) -> BoxFuture<'_, anyhow::Result<Vec<Due>>>;
+    /// Says what came of a claimed wish.
+    fn settle<'a>(&'a self, due: &'a Due, posted: Posted) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Returns when there may be something new to claim, or after a while.
+    fn wait(&self) -> BoxFuture<'_, ()>;
+}
