@@ -275,6 +275,7 @@ async fn a_closed_port_is_unreachable() {
 #[case::address_and_port("[127.0.1.1]:<port>\t<host>\twith a comment")]
 #[case::wildcard("# the farm\n\nnode-*  <host>")]
 #[case::among_others("node-0 <other>\nnode-0 <host>")]
+#[case::the_key_that_sshd_would_not_show_first("node-0 <ecdsa>")]
 #[case::authority_for_others("@cert-authority elsewhere <other>\nnode-0 <host>")]
 #[tokio::test]
 async fn a_known_host_is_let_in(#[case] file: &str) {
@@ -483,6 +484,39 @@ async fn a_user_certificate_opens_the_door() {
         .await
         .unwrap();
     assert!(farm.log().contains("ED25519-CERT"), "{}", farm.log());
+}
+
+#[rstest]
+#[case::ecdsa("ecdsa")]
+#[case::rsa("rsa")]
+#[tokio::test]
+async fn keys_of_other_types_open_the_door_by_themselves_and_by_certificate(#[case] kind: &str) {
+    let farm = Farm::of(1);
+    farm.keygen("mine", kind);
+    let config = Config {
+        identity_file: Some(farm.file("mine")),
+        ..farm.config()
+    };
+    fs::copy(farm.file("mine.pub"), farm.file("authorized_keys")).unwrap();
+    Client::new(&config)
+        .unwrap()
+        .login(farm.host())
+        .await
+        .unwrap();
+
+    fs::write(farm.file("authorized_keys"), "").unwrap();
+    let fault = Client::new(&config)
+        .unwrap()
+        .login(farm.host())
+        .await
+        .unwrap_err();
+    assert!(matches!(fault, Error::AuthRefused { .. }), "{fault}");
+    farm.sign("mine", &["-n", &user()]);
+    Client::new(&config)
+        .unwrap()
+        .login(farm.host())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -867,10 +901,11 @@ async fn after_a_shutdown_nothing_is_started() {
     assert!(matches!(fault, Error::Stopping { .. }), "{fault}");
 }
 
-/// `<host>` is the farm's host key, `<other>` another key, `<ca>` the authority, `<port>` the first node's.
+/// `<host>` is the farm's host key, `<ecdsa>` its second one, `<other>` another key, `<ca>` the authority, `<port>` the first node's.
 fn filled(farm: &Farm, file: &str) -> String {
     file.replace("<host>", &farm.host_key())
         .replace("<other>", &farm.public("other"))
+        .replace("<ecdsa>", &farm.public("host-ecdsa"))
         .replace("<ca>", &farm.public("ca"))
         .replace("<port>", &farm.host().port.to_string())
 }
