@@ -13,7 +13,7 @@ use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::farm::{Farm, Layout, until, user};
+use crate::farm::{Farm, Layout, SOON, until, user};
 
 /// For a command that should run into it.
 const SHORT: Duration = Duration::from_secs(1);
@@ -247,6 +247,42 @@ async fn a_silent_server_is_given_up_on() {
     let _one = silent.accept().await.unwrap();
     let second = tokio::time::timeout(Duration::ZERO, silent.accept()).await;
     assert!(second.is_err(), "more than one connection was tried");
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_in_the_handshake_is_hung_up_on() {
+    let farm = Farm::of(1);
+    let half = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = Host {
+        address: "127.0.0.1".into(),
+        port: half.local_addr().unwrap().port(),
+        ..farm.host().clone()
+    };
+    let client = Client::new(&Config {
+        connect_timeout: Duration::from_millis(200),
+        ..farm.config()
+    })
+    .unwrap();
+    let server = async {
+        let (mut socket, _) = half.accept().await.unwrap();
+        socket.write_all(b"SSH-2.0-half\r\n").await.unwrap();
+        let mut said = Vec::new();
+        // To the end of the connection, which would not come if a task of ours still held it.
+        let read = tokio::time::timeout(SOON, socket.read_to_end(&mut said)).await;
+        read.expect("the connection is still open").unwrap();
+    };
+    let (result, ()) = tokio::join!(client.login(&host), server);
+    let fault = result.unwrap_err();
+    assert!(
+        matches!(
+            fault,
+            Error::Timeout {
+                phase: Phase::Connect,
+                ..
+            }
+        ),
+        "{fault}"
+    );
 }
 
 #[tokio::test]
