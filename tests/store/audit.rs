@@ -42,7 +42,8 @@ fn tamper(store: &Store, sql: &str) {
 
 #[tokio::test]
 async fn an_untouched_chain_is_whole() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let empty = Verified::Whole {
         records: 0,
         head: Hash::zero(),
@@ -90,7 +91,8 @@ async fn an_untouched_chain_is_whole() {
 )]
 #[tokio::test]
 async fn tampering_is_found_at_the_first_bad_record(#[case] sql: &str, #[case] first: u64) {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     noted(&store, 6).await;
     tamper(&store, sql);
     match store.verify(None).await.unwrap() {
@@ -101,7 +103,8 @@ async fn tampering_is_found_at_the_first_bad_record(#[case] sql: &str, #[case] f
 
 #[tokio::test]
 async fn a_cut_off_end_is_found_by_whoever_noted_the_head() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     noted(&store, 6).await;
     let head = store.newest_audit_records(1).await.unwrap().remove(0).hash;
     tamper(&store, "DELETE FROM audit WHERE seq > 4");
@@ -117,7 +120,8 @@ async fn a_cut_off_end_is_found_by_whoever_noted_the_head() {
 
 #[tokio::test]
 async fn by_accident_nobody_changes_or_cuts_it() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     noted(&store, 1).await;
     let connection = Connection::open(store.path()).unwrap();
     for sql in ["UPDATE audit SET event = 'x'", "DELETE FROM audit"] {
@@ -128,7 +132,8 @@ async fn by_accident_nobody_changes_or_cuts_it() {
 
 #[tokio::test]
 async fn records_are_read_in_pages_and_one_by_one() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     noted(&store, 7).await;
     let page = store.audit_records(3, 2).await.unwrap();
     let seqs: Vec<_> = page.iter().map(|record| record.seq).collect();

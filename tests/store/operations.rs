@@ -64,7 +64,8 @@ async fn a_refused_one_is_at_its_end_with_what_was_said() {
 
 #[tokio::test]
 async fn a_button_is_delivered_once_by_its_key() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     assert!(store.first_time("slack:trigger:1").await.unwrap());
     assert!(!store.first_time("slack:trigger:1").await.unwrap());
     let operation = store.accept(typed("slack:trigger:1", store.now())).await;
@@ -209,7 +210,8 @@ async fn every_step_is_won_once_and_lost_the_second_time(
 
 #[tokio::test]
 async fn a_running_one_is_left_only_with_a_fence() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let id = running(&store, "k").await;
     let step = store.step(id, State::Running, State::Done, Change::default());
     assert!(step.await.is_err());
@@ -421,7 +423,8 @@ async fn an_incident_is_opened_linked_noted_and_closed_with_the_ends_that_say_so
 
 #[tokio::test]
 async fn an_effect_on_an_incident_that_is_not_there_does_not_keep_the_end_from_being_written() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let gone = IncidentId(99);
     let effects = vec![
         Effect::CloseIncident { incident: gone },
@@ -444,7 +447,8 @@ async fn an_effect_on_an_incident_that_is_not_there_does_not_keep_the_end_from_b
 #[tokio::test]
 async fn the_posted_card_becomes_the_incidents_home() {
     use habops::domain::{message::Posted, records::Outbox};
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let open = Effect::OpenIncident {
         title: "x".into(),
         place: OpenAt::CardIn("COPS".into()),
@@ -465,7 +469,8 @@ async fn the_posted_card_becomes_the_incidents_home() {
 
 #[tokio::test]
 async fn a_freeze_holds_until_it_is_lifted_there_or_everywhere() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let freeze = |environment: Option<&str>| Effect::Freeze {
         environment: environment.map(Into::into),
         why: "release".into(),

@@ -38,7 +38,8 @@ fn under(key: &str, title: &str, parent: &str) -> Wish {
 
 #[tokio::test]
 async fn fifty_wishes_for_one_message_are_one_claim_with_the_newest() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     for n in 1..=50 {
         store
             .put(vec![wish("op-1", &format!("{n} of 50"))])
@@ -55,7 +56,8 @@ async fn fifty_wishes_for_one_message_are_one_claim_with_the_newest() {
 
 #[tokio::test]
 async fn a_wish_that_comes_while_the_message_is_posted_becomes_an_edit() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     store.put(vec![wish("op-1", "begun")]).await.unwrap();
     let due = claimed(&store).await.remove(0);
     store.put(vec![wish("op-1", "done")]).await.unwrap();
@@ -118,7 +120,8 @@ async fn store_place(store: &Store, key: &str) -> Option<(String, String)> {
 
 #[tokio::test]
 async fn a_reply_waits_for_the_message_it_stands_under() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let mut elsewhere = under("op-1:end", "end", "op-1");
     elsewhere.to.channel = "CSOMEWHERE".into();
     store
@@ -137,7 +140,8 @@ async fn a_reply_waits_for_the_message_it_stands_under() {
 
 #[tokio::test]
 async fn a_reply_whose_root_will_never_be_posted_goes_to_the_channel_and_its_pin_nowhere() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let mut pin = wish("op-1:pin", "");
     pin.carrier = Carrier::Pin(MessageKey("op-1".to_owned()));
     let wishes = vec![wish("op-1", "root"), under("op-1:end", "end", "op-1"), pin];
@@ -183,7 +187,8 @@ async fn a_reply_under_what_nobody_wished_for_goes_without_after_a_minute() {
 
 #[tokio::test]
 async fn a_pin_is_due_once_there_is_something_to_pin() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let mut pin = wish("inc-1:pin", "");
     pin.carrier = Carrier::Pin(MessageKey("inc-1:card".to_owned()));
     store
@@ -202,7 +207,8 @@ async fn a_pin_is_due_once_there_is_something_to_pin() {
 
 #[tokio::test]
 async fn new_messages_of_a_lane_are_posted_in_their_order_and_urgent_lanes_go_first() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     let mut urgent = wish("card", "sure?");
     urgent.lane = Lane::Confirm;
     let mut other = wish("other", "elsewhere");
@@ -290,7 +296,8 @@ async fn nothing_is_given_up_within_a_day() {
 
 #[tokio::test]
 async fn an_end_does_not_wait_for_the_pace_of_progress() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     store.put(vec![wish("op-1", "1")]).await.unwrap();
     let due = claimed(&store).await.remove(0);
     sent(&store, &due, "1.1").await;
@@ -378,7 +385,8 @@ async fn the_age_of_the_oldest_wish_is_known() {
 
 #[tokio::test]
 async fn the_poster_is_woken_by_a_write() {
-    let store = Ground::new().store("one");
+    let ground = Ground::new();
+    let store = ground.store("one");
     store.put(vec![wish("a", "1")]).await.unwrap();
     // A permit is kept even when nobody waits yet; a wait that is never woken would still end, but with nothing to claim.
     store.wait().await;
