@@ -7,3 +7,4 @@ mod sandbox_slack;
 mod catalogue;
 mod slack_client;
 mod ssh;
+mod store;

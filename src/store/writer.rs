@@ -71,8 +71,6 @@ struct Work<F, T> {
     outcome: Option<Result<T, Error>>,
     reply: oneshot::Sender<Result<T, Error>>,
     lost: Option<IfLost<T>>,
-    /// Done even though nobody listens.
-    always: bool,
 }
 
 impl<F, T> Job for Work<F, T>
@@ -81,7 +79,7 @@ where
     T: Send + 'static,
 {
     fn wanted(&self) -> bool {
-        self.always || !self.reply.is_closed()
+        !self.reply.is_closed()
     }
 
     fn run(&mut self, tx: &Tx<'_>, path: &Path) -> bool {
@@ -110,9 +108,37 @@ where
         };
         let unheard = self.reply.send(outcome).err()?.ok()?;
         let lost = self.lost?;
-        let (mut left, _) = work(move |tx| lost(unheard, tx), None);
-        left.always = true;
-        Some(Box::new(left))
+        Some(Box::new(Unheard {
+            result: Some(unheard),
+            lost,
+        }))
+    }
+}
+
+/// Puts right what a result leaves behind that nobody received.
+struct Unheard<T> {
+    result: Option<T>,
+    lost: IfLost<T>,
+}
+
+impl<T: Send> Job for Unheard<T> {
+    fn wanted(&self) -> bool {
+        true
+    }
+
+    fn run(&mut self, tx: &Tx<'_>, path: &Path) -> bool {
+        let Some(result) = self.result.take() else {
+            return false;
+        };
+        let done = (self.lost)(result, tx).map_err(|fault| fault.at(path));
+        if let Err(error) = &done {
+            tracing::warn!(%error, "cannot let go of what nobody waits for; its lease will lapse when habops stops");
+        }
+        done.is_ok()
+    }
+
+    fn answer(self: Box<Self>, _: Result<(), Error>) -> Option<Box<dyn Job>> {
+        None
     }
 }
 
@@ -128,7 +154,6 @@ where
         outcome: None,
         reply,
         lost,
-        always: false,
     };
     (work, answer)
 }
