@@ -9,7 +9,11 @@
 
 pub mod catalogue;
 pub mod clients;
+pub mod config;
 pub mod domain;
+pub mod handlers;
+pub mod pipeline;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;
+pub mod watch;

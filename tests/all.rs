@@ -1,10 +1,10 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod sandbox_nodes;
-mod farm;
-mod sandbox_slack;
 mod catalogue;
+mod farm;
+mod sandbox_nodes;
+mod sandbox_slack;
 mod slack_client;
 mod ssh;
 mod store;

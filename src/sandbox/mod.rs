@@ -6,6 +6,6 @@ pub mod builder;
 pub mod ec2;
 pub mod fault;
 pub mod nodes;
-pub mod pagerduty;
 pub mod page;
+pub mod pagerduty;
 pub mod slack;
