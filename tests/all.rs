@@ -2,3 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod render;
+mod catalogue;
+mod farm;
+mod sandbox_nodes;
+mod sandbox_slack;
+mod slack_client;
+mod ssh;
+mod store;
