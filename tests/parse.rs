@@ -345,6 +345,28 @@ fn every_example_of_the_catalogue_means_its_command() {
     assert!(seen > 20, "{seen} examples");
 }
 
+/// Words that fit some kind, and some that fit almost.
+const LIKELY: [&str; 18] = [
+    "api",
+    "3",
+    "-3",
+    "builder-api",
+    "-rf",
+    "-",
+    "live",
+    "15m",
+    "00:10",
+    "core/redis",
+    "-a/b",
+    "op-17",
+    "17",
+    "<@U1>",
+    "<#C1>",
+    "(a|b)",
+    "it's",
+    "\"a b\"",
+];
+
 /// Lines that look enough like commands to get past the first word.
 fn line() -> impl Strategy<Value = String> {
     let names: Vec<String> = commands()
@@ -360,12 +382,14 @@ fn line() -> impl Strategy<Value = String> {
         "\\PC{0,12}",
         "[-a-z0-9/.,*'\"#<>@ ]{0,12}",
         options.prop_map(|name| format!("--{name}")),
-        proptest::prelude::Just("op-17".to_owned()),
+        prop::sample::select(LIKELY.as_slice()).prop_map(str::to_owned),
     ];
-    (
+    // The two commands that take every kind come as often as all others.
+    let name = proptest::prop_oneof![
         prop::sample::select(names),
-        prop::collection::vec(word, 0..8),
-    )
+        prop::sample::select(vec!["kinds".to_owned(), "shapes api 4".to_owned()]),
+    ];
+    (name, prop::collection::vec(word, 0..8))
         .prop_map(|(name, words)| format!("{name} {}", words.join(" ")))
 }
 
