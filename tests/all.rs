@@ -3,3 +3,9 @@
 
 mod catalogue;
 mod parse;
+mod farm;
+mod sandbox_nodes;
+mod sandbox_slack;
+mod slack_client;
+mod ssh;
+mod store;

@@ -635,6 +635,13 @@ impl Redacted {
         &self.output
     }
 
+    /// The same, counting secrets that were removed from it before it took this form.
+    #[must_use]
+    pub fn counting(mut self, removed: u64) -> Self {
+        self.removed = self.removed.max(removed);
+        self
+    }
+
     /// How many secrets were removed.
     pub fn removed(&self) -> u64 {
         self.removed
