@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod catalogue;
-mod parse;
 mod farm;
+mod parse;
 mod sandbox_nodes;
 mod sandbox_slack;
 mod slack_client;
