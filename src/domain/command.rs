@@ -16,7 +16,7 @@ pub struct CommandSpec {
     pub name: CommandName,
     /// One line for help and Slack.
     pub summary: String,
-    /// Whether it changes anything outside habops' own records: a node, Builder, PagerDuty, a person's phone.
+    /// Whether it changes anything outside habops' own records: a node, Builder, `PagerDuty`, a person's phone.
     pub changes: bool,
     /// The role it needs, by environment.
     pub role: ByEnvironment<Role>,
@@ -286,11 +286,23 @@ impl Commands {
         })
     }
 
-    /// The command whose name is nearest to what these words begin with.
+    /// The command whose name is nearest to what these words begin with. After the first word of a group only the group's
+    /// commands are meant.
     pub fn nearest(&self, words: &[String]) -> Option<&str> {
         let names: Vec<&str> = self.by_name.keys().map(CommandName::as_str).collect();
-        let two = words.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
         let one = words.first().map(String::as_str).unwrap_or_default();
+        let group = format!("{} ", one.to_ascii_lowercase());
+        let in_group: Vec<&str> = names
+            .iter()
+            .filter_map(|name| name.strip_prefix(&group))
+            .collect();
+        if !in_group.is_empty() {
+            let second = nearest(words.get(1)?, in_group)?;
+            return names
+                .into_iter()
+                .find(|name| name.strip_prefix(&group) == Some(second));
+        }
+        let two = words.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
         nearest(
             &two,
             names.iter().copied().filter(|name| name.contains(' ')),

@@ -1,5 +1,6 @@
 //! The three things that come in: words, a button, a happening.
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     actor::Actor,
     ids::{MessageTs, OfferId, OperationId},
+    journey::Redacted,
     output::{Action, Output},
     place::{Place, Whence},
 };
@@ -91,15 +93,19 @@ pub struct Pressed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Signal {
-    /// A confirmation's time is over.
+    /// A confirmation's or a choice's time is over.
     Expired {
         /// The operation that waited.
+        operation: OperationId,
+    },
+    /// The process that worked on it has not renewed its lease.
+    Lapsed {
+        /// The operation left behind.
         operation: OperationId,
     },
 }
 
 /// What the surface tells the sender at once: the acknowledgement.
-#[derive(Clone, Debug, PartialEq)]
 pub enum Ack {
     /// Stored and under way; the output is the placeholder, shown to the asker alone.
     Accepted {
@@ -110,6 +116,11 @@ pub enum Ack {
     },
     /// Came before; nothing is done again.
     Duplicate,
-    /// Cannot be stored: this is the answer. It names the file (law 1).
-    Unstored(Output),
+    /// Cannot be stored (law 1).
+    Unstored {
+        /// Says so, and names the file.
+        said: Output,
+        /// A look is answered all the same, to the asker alone and marked *unrecorded*.
+        later: Option<BoxFuture<'static, Redacted>>,
+    },
 }

@@ -13,7 +13,7 @@ use super::{
     actor::{Actor, Membership, Standing},
     command::{ArgKind, CommandSpec, Confirm},
     failure::Refusal,
-    ids::{Environment, IncidentId, Role},
+    ids::{Environment, IncidentId, OperationId, Role},
     node::Node,
     operation::Operation,
     output::Output,
@@ -566,6 +566,23 @@ pub enum Effect {
         /// Where; everywhere when absent.
         environment: Option<Environment>,
     },
+    /// Says yes or no to an operation that waits; the pipeline judges it and the judgement becomes the output.
+    Decide {
+        /// Which.
+        operation: OperationId,
+        /// Yes or no.
+        yes: bool,
+    },
+    /// Asks an operation to stop; judged by the pipeline.
+    Cancel {
+        /// Which.
+        operation: OperationId,
+    },
+    /// Enters an ended operation's command again, as the asker; by the pipeline.
+    Retry {
+        /// Which.
+        operation: OperationId,
+    },
     /// Says something in the channel where habops lives.
     Announce {
         /// What.
@@ -616,6 +633,13 @@ impl Redacted {
     /// The output.
     pub fn output(&self) -> &Output {
         &self.output
+    }
+
+    /// The same, counting secrets that were removed from it before it took this form.
+    #[must_use]
+    pub fn counting(mut self, removed: u64) -> Self {
+        self.removed = self.removed.max(removed);
+        self
     }
 
     /// How many secrets were removed.

@@ -20,5 +20,6 @@ pub mod policy;
 pub mod records;
 pub mod redact;
 pub mod routing;
+pub mod supervisor;
 pub mod target;
 pub mod text;

@@ -178,6 +178,47 @@ pub struct Operation {
     pub waits_until: Option<Timestamp>,
 }
 
+impl Operation {
+    /// One that has just been stored.
+    pub fn received(
+        id: OperationId,
+        text: String,
+        command: Option<CommandName>,
+        actor: Actor,
+        whence: Whence,
+        via: Via,
+        received_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            text,
+            command,
+            actor,
+            whence,
+            via,
+            state: State::Received,
+            received_at,
+            started_at: None,
+            ended_at: None,
+            incident: None,
+            answer: None,
+            changes: false,
+            environments: BTreeSet::new(),
+            nodes: Vec::new(),
+            proposal: None,
+            owner: None,
+            lease_until: None,
+            fence: 1,
+            cancel_requested: false,
+            output: None,
+            redacted: 0,
+            chosen: None,
+            waits_until: None,
+            yes: false,
+        }
+    }
+}
+
 /// A plan that waits for its yes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredProposal {

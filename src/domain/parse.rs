@@ -4,8 +4,10 @@
 //! line  = command { word }          split like a POSIX shell splits, without expansion
 //! word  = --option value | --option=value | --flag | positional
 //! ```
-//! An apostrophe inside a word is an apostrophe. `--` ends the options. Flags of every command: `--incident`, `--here`, `--by-hand`,
-//! `--reason`, and at a terminal `--json`.
+//! An apostrophe inside a word or at its end is an apostrophe. `--` ends the options. Flags of every command: `--incident`, `--here`,
+//! `--by-hand`, `--reason`, at a terminal `--json`; `--help` turns the line into `help command`. Once a text that takes the rest of
+//! the line has begun, words like `--since` that are no option of the command belong to it. An optional choice that stands before
+//! another argument is passed over where the word is none of its choices: `freeze "db migration"`, `freeze live "db migration"`.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use regex::RegexBuilder;
@@ -24,6 +26,8 @@ use super::{
 pub const LONGEST_LINE: usize = 4_000;
 /// Longest pattern, in characters.
 pub const LONGEST_PATTERN: usize = 200;
+/// Flags that every command takes; no argument may have their names. `--help` shows the command's help instead of running it.
+pub const GLOBAL_FLAGS: [&str; 6] = ["incident", "here", "by-hand", "reason", "json", "help"];
 
 /// Understands a normalised line.
 pub fn parse(text: &str, commands: &Commands, now: Timestamp) -> Result<Parsed, Refusal> {
@@ -40,12 +44,9 @@ pub fn parse(text: &str, commands: &Commands, now: Timestamp) -> Result<Parsed, 
     let Some((spec, used)) = commands.longest(&words) else {
         return Err(unknown_command(&words, commands));
     };
-    let (args, flags) = Reader {
-        spec,
-        commands,
-        now,
-    }
-    .read(&words[used..])?;
+    let Some((args, flags)) = Reader { spec, now }.read(&words[used..])? else {
+        return parse(&format!("help {}", spec.name), commands, now);
+    };
     Ok(Parsed::understood(
         spec.clone(),
         args,
@@ -54,23 +55,36 @@ pub fn parse(text: &str, commands: &Commands, now: Timestamp) -> Result<Parsed, 
     ))
 }
 
-/// Splits as a shell would, expanding nothing.
+/// Splits as a shell would, expanding nothing; apostrophes and `#` are read as people mean them.
 fn split(text: &str) -> Result<Vec<String>, Refusal> {
-    let characters: Vec<char> = text.chars().collect();
-    let mut literal = String::with_capacity(text.len() + 4);
-    for (at, &character) in characters.iter().enumerate() {
-        let inside = |offset: Option<usize>| {
-            offset
-                .and_then(|at| characters.get(at))
-                .is_some_and(|c| c.is_alphanumeric())
-        };
-        // `it's` is a word with an apostrophe, and `#` begins a channel name, never a comment.
-        if (character == '\'' && inside(at.checked_sub(1)) && inside(Some(at + 1)))
-            || character == '#'
-        {
-            literal.push('\\');
+    let mut literal = String::with_capacity(text.len() + 8);
+    let mut quote = None;
+    let mut before = ' ';
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let joins = before.is_alphanumeric()
+            && characters.peek().is_some_and(|next| next.is_alphanumeric());
+        match (quote, character) {
+            (None | Some('"'), '\\') => {
+                literal.push(character);
+                literal.extend(characters.next());
+            }
+            // `it's`, `the nodes' disks`: nobody opens a quote in the middle of a word.
+            (None, '\'') if before.is_alphanumeric() => literal.push_str("\\'"),
+            (Some('\''), '\'') if joins => literal.push_str("'\\''"),
+            // `#` begins a channel's name, never a comment.
+            (None, '#') => literal.push_str("\\#"),
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                literal.push(character);
+            }
+            (Some(open), _) if open == character => {
+                quote = None;
+                literal.push(character);
+            }
+            _ => literal.push(character),
         }
-        literal.push(character);
+        before = character;
     }
     shlex::split(&literal).ok_or_else(|| {
         Refusal::usage("A quote is opened and never closed. Close it, or leave it out.")
@@ -90,7 +104,7 @@ fn unknown_command(words: &[String], commands: &Commands) -> Refusal {
         ))
         .or_else(format!("help {near}"), format!("help {near}")),
         None if !group.is_empty() => Refusal::usage(format!(
-            "`{}` needs one more word: `{}`.",
+            "`{}` goes on with one of `{}`.",
             words[0],
             group.join("`, `")
         )),
@@ -101,14 +115,17 @@ fn unknown_command(words: &[String], commands: &Commands) -> Refusal {
     }
 }
 
+/// Arguments by name, and the flags of every command.
+type Understood = (Map<String, Value>, Flags);
+
 struct Reader<'a> {
     spec: &'a CommandSpec,
-    commands: &'a Commands,
     now: Timestamp,
 }
 
 impl Reader<'_> {
-    fn read(&self, words: &[String]) -> Result<(Map<String, Value>, Flags), Refusal> {
+    /// Arguments and flags; absent where help is asked for instead.
+    fn read(&self, words: &[String]) -> Result<Option<Understood>, Refusal> {
         let (mut args, mut flags) = (Map::new(), Flags::default());
         let mut positional: Vec<&str> = Vec::new();
         let mut words = words.iter().map(String::as_str);
@@ -128,11 +145,13 @@ impl Reader<'_> {
             let (name, inline) = option
                 .split_once('=')
                 .map_or((option, None), |(name, value)| (name, Some(value)));
-            let takes_value = self.takes_value(name);
-            let Some(takes_value) = takes_value else {
-                if self.in_free_text(positional.len()) {
+            let Some(takes_value) = self.takes_value(name) else {
+                if self.in_free_text(&positional) {
                     positional.push(word);
                     continue;
+                }
+                if name == "help" {
+                    return Ok(None);
                 }
                 return Err(self.unknown_option(name));
             };
@@ -140,7 +159,7 @@ impl Reader<'_> {
                 if inline.is_some() {
                     return Err(self.usage(&format!("`--{name}` takes no value")));
                 }
-                self.switch(name, &mut args, &mut flags);
+                switch(name, &mut args, &mut flags);
                 continue;
             }
             let value = inline
@@ -150,7 +169,7 @@ impl Reader<'_> {
         }
         self.positional(&positional, &mut args)?;
         self.defaults(&mut args)?;
-        Ok((args, flags))
+        Ok(Some((args, flags)))
     }
 
     /// Whether an option takes a value; absent where there is no such option.
@@ -178,20 +197,31 @@ impl Reader<'_> {
     }
 
     /// Whether a text that takes the rest of the line has begun.
-    fn in_free_text(&self, typed: usize) -> bool {
-        let specs = self.positional_specs();
-        typed >= specs.len() && specs.last().is_some_and(|last| last.kind == ArgKind::Text)
+    fn in_free_text(&self, typed: &[&str]) -> bool {
+        let (shares, _) = self.shares(typed);
+        shares
+            .last()
+            .is_some_and(|(last, words)| last.kind == ArgKind::Text && !words.is_empty())
     }
 
-    fn switch(&self, name: &str, args: &mut Map<String, Value>, flags: &mut Flags) {
-        match name {
-            "here" => flags.here = true,
-            "by-hand" => flags.by_hand = true,
-            "json" => flags.json = true,
-            _ => {
-                args.insert(name.to_owned(), Value::Bool(true));
-            }
+    /// Which of the typed words each positional argument takes, and the words that are too many.
+    fn shares<'w>(&self, typed: &'w [&'w str]) -> Shares<'_, 'w> {
+        let specs = self.positional_specs();
+        let mut rest = typed;
+        let mut shares = Vec::with_capacity(specs.len());
+        for (at, spec) in specs.iter().enumerate() {
+            let last = at + 1 == specs.len();
+            let count = match rest.first() {
+                None => 0,
+                Some(_) if last && takes_rest(spec) => rest.len(),
+                Some(word) if !last && passes_over(spec, word) => 0,
+                Some(_) => 1,
+            };
+            let (own, after) = rest.split_at(count);
+            shares.push((*spec, own));
+            rest = after;
         }
+        (shares, rest)
     }
 
     fn option(
@@ -203,7 +233,7 @@ impl Reader<'_> {
     ) -> Result<(), Refusal> {
         match name {
             "incident" => {
-                flags.incident = Some(value.parse().map_err(|why: String| self.usage(&why))?)
+                flags.incident = Some(value.parse().map_err(|why: String| self.usage(&why))?);
             }
             "reason" if value.trim().is_empty() => {
                 return Err(self.usage("`--reason` needs a few words"));
@@ -219,37 +249,24 @@ impl Reader<'_> {
     }
 
     fn positional(&self, typed: &[&str], args: &mut Map<String, Value>) -> Result<(), Refusal> {
-        let specs = self.positional_specs();
-        for (at, spec) in specs.iter().enumerate() {
-            let last = at + 1 == specs.len();
-            let rest = typed.get(at..).unwrap_or_default();
-            let Some(first) = rest.first() else {
-                if spec.optional || spec.default.is_some() {
-                    continue;
-                }
-                return Err(self.usage(&format!("`{}` is missing", spec.name)));
-            };
-            let value = if last && spec.many {
-                Value::Array(
-                    rest.iter()
+        let (shares, extra) = self.shares(typed);
+        for (spec, words) in shares {
+            let value = match words {
+                [] if spec.optional || spec.default.is_some() => continue,
+                [] => return Err(self.usage(&format!("`{}` is missing", spec.name))),
+                words if spec.many => Value::Array(
+                    words
+                        .iter()
                         .map(|word| self.value(spec, word))
                         .collect::<Result<_, _>>()?,
-                )
-            } else if last && spec.kind == ArgKind::Text {
-                self.value(spec, &rest.join(" "))?
-            } else {
-                self.value(spec, first)?
+                ),
+                words => self.value(spec, &words.join(" "))?,
             };
             args.insert(spec.name.clone(), value);
         }
-        let takes_rest = specs
-            .last()
-            .is_some_and(|last| last.many || last.kind == ArgKind::Text);
-        match typed.get(specs.len()) {
-            Some(extra) if !takes_rest => {
-                Err(self.usage(&format!("`{extra}` is one word too many")))
-            }
-            _ => Ok(()),
+        match extra.first() {
+            Some(extra) => Err(self.usage(&format!("`{extra}` is one word too many"))),
+            None => Ok(()),
         }
     }
 
@@ -278,22 +295,21 @@ impl Reader<'_> {
     }
 
     fn unknown_option(&self, name: &str) -> Refusal {
-        let own = self
-            .spec
-            .args
-            .iter()
-            .filter(|arg| arg.option || arg.kind == ArgKind::Flag)
-            .map(|arg| arg.name.as_str());
-        let known = own.chain(["incident", "here", "by-hand", "reason"]);
-        let near = nearest(name, known)
-            .map(|near| format!("; did you mean `--{near}`?"))
-            .unwrap_or_default();
-        self.usage(&format!("there is no `--{name}` here{near}"))
+        let own = self.spec.args.iter().map(|arg| arg.name.as_str());
+        let meant = nearest(name, own.chain(GLOBAL_FLAGS)).map(|near| {
+            let option = GLOBAL_FLAGS.contains(&near) || self.option_spec(near).is_some();
+            if option {
+                format!("; did you mean `--{near}`?")
+            } else {
+                format!("; `{near}` is typed by itself, without a name before it")
+            }
+        });
+        let meant = meant.unwrap_or_default();
+        self.usage(&format!("there is no `--{name}` here{meant}"))
     }
 
     /// A usage refusal that shows how the command is typed.
     fn usage(&self, why: &str) -> Refusal {
-        let _ = self.commands;
         let mut characters = why.chars();
         let capital: String = characters
             .next()
@@ -309,6 +325,31 @@ impl Reader<'_> {
             format!("help {}", self.spec.name),
         )
     }
+}
+
+fn switch(name: &str, args: &mut Map<String, Value>, flags: &mut Flags) {
+    match name {
+        "here" => flags.here = true,
+        "by-hand" => flags.by_hand = true,
+        "json" => flags.json = true,
+        _ => {
+            args.insert(name.to_owned(), Value::Bool(true));
+        }
+    }
+}
+
+type Shares<'s, 'w> = (Vec<(&'s ArgSpec, &'w [&'w str])>, &'w [&'w str]);
+
+fn takes_rest(spec: &ArgSpec) -> bool {
+    spec.many || spec.kind == ArgKind::Text
+}
+
+/// Whether an optional choice leaves this word to the argument after it. A near miss is not left: `freeze liev "…"` would otherwise
+/// freeze everything.
+fn passes_over(spec: &ArgSpec, word: &str) -> bool {
+    spec.optional
+        && spec.kind == ArgKind::Choice
+        && nearest(word, spec.choices.iter().map(String::as_str)).is_none()
 }
 
 /// How a command is typed: `restart <target> [service]`.
@@ -332,7 +373,7 @@ pub fn usage(spec: &CommandSpec) -> String {
             } else {
                 &text[1..text.len() - 1]
             };
-            line.push_str(&format!("[{bare}]"));
+            line.extend(["[", bare, "]"]);
         } else {
             line.push_str(&text);
         }
@@ -344,6 +385,7 @@ fn kind_word(arg: &ArgSpec) -> String {
     match arg.kind {
         ArgKind::Choice => arg.choices.join("|"),
         ArgKind::Flag => String::new(),
+        ArgKind::Integer => "number".to_owned(),
         kind => format!("{kind:?}").to_ascii_lowercase(),
     }
 }
@@ -364,19 +406,7 @@ pub fn read_value(spec: &ArgSpec, typed: &str, now: Timestamp) -> Result<Value, 
             .parse::<i64>()
             .map(Value::from)
             .map_err(|_| format!("`{typed}` is not a whole number")),
-        ArgKind::Choice if spec.choices.iter().any(|choice| choice == typed) => {
-            text(typed.to_owned())
-        }
-        ArgKind::Choice => {
-            let near = nearest(typed, spec.choices.iter().map(String::as_str));
-            let meant = near
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            Err(format!(
-                "`{name}` is one of `{}`, not `{typed}`{meant}",
-                spec.choices.join("`, `")
-            ))
-        }
+        ArgKind::Choice => choice(spec, typed).map(Value::String),
         ArgKind::Target => Target::parse(typed)
             .map_err(|why| why.to_string())
             .and_then(|target| text(target.as_str().to_owned())),
@@ -415,6 +445,23 @@ pub fn read_value(spec: &ArgSpec, typed: &str, now: Timestamp) -> Result<Value, 
             .map(|id| Value::String(id.to_string())),
         ArgKind::Flag => Err(format!("`--{name}` takes no value")),
     }
+}
+
+/// The choice that is meant; a phone begins a line with a capital.
+fn choice(spec: &ArgSpec, typed: &str) -> Result<String, String> {
+    let mut choices = spec.choices.iter();
+    if let Some(choice) = choices.find(|choice| choice.eq_ignore_ascii_case(typed)) {
+        return Ok(choice.clone());
+    }
+    let near = nearest(typed, spec.choices.iter().map(String::as_str));
+    let meant = near
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    Err(format!(
+        "`{}` is one of `{}`, not `{typed}`{meant}",
+        spec.name,
+        spec.choices.join("`, `")
+    ))
 }
 
 fn word(typed: &str) -> bool {

@@ -4,7 +4,7 @@ use super::{
     ids::IncidentId,
     incident::Incident,
     journey::Flags,
-    place::{Place, PlaceKind, Whence},
+    place::{Place, Whence},
 };
 
 /// Where an answer goes.
@@ -60,11 +60,7 @@ pub fn route(
     if flags.here {
         return Ok(typed);
     }
-    let kind = match whence {
-        Whence::Slack { kind, .. } => Some(*kind),
-        Whence::Terminal | Whence::Machine => None,
-    };
-    if personal && matches!(kind, Some(PlaceKind::Direct | PlaceKind::Private)) {
+    if personal {
         return Ok(typed);
     }
     if let Some(place) = whence.place() {
@@ -118,11 +114,12 @@ mod tests {
     use jiff::Timestamp;
     use rstest::rstest;
 
-    use super::{Flags, Incident, Place, PlaceKind, Route, Whence, route};
+    use super::{Flags, Incident, Place, Route, Whence, route};
     use crate::domain::{
         actor::Actor,
         ids::IncidentId,
         incident::{Home, IncidentState},
+        place::PlaceKind,
     };
 
     fn incident(id: u64, home: Home) -> Incident {
@@ -211,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_personal_answer_stays_in_a_direct_message() {
+    fn a_personal_answer_stays_where_it_was_asked() {
         let whence = Whence::Slack {
             place: Place::channel("DM"),
             kind: PlaceKind::Direct,

@@ -1,0 +1,218 @@
+//! `commands/**/*.toml` → [`Catalogue`]: every command, checked, and whatever is generated from it.
+//!
+//! The path is the name: `commands/incident/open.toml` is `incident open`. All faults are reported together.
+
+pub mod docs;
+pub mod manifest;
+
+mod arguments;
+mod command_file;
+mod expression;
+mod fault;
+mod names;
+mod overlay;
+mod query;
+mod runbook;
+mod section;
+mod select;
+
+use std::{collections::BTreeMap, path::Path};
+
+use include_dir::{Dir, include_dir};
+use jiff::Timestamp;
+
+use crate::domain::{
+    command::{Commands, Source},
+    ids::CommandName,
+    nearest::nearest,
+    parse::parse,
+};
+use command_file::CommandFile;
+
+pub use fault::{Fault, Faults};
+
+static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/commands");
+
+/// Every command there is, and the files they were read from.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// The commands.
+    pub commands: Commands,
+    /// Each file read and its sha256, for the audit.
+    pub files: Vec<(String, String)>,
+}
+
+/// A command's file before it is read: where it is, what it names, what it says.
+struct Unread {
+    file: String,
+    name: CommandName,
+    toml: String,
+}
+
+impl Catalogue {
+    /// The commands in the binary. Faulty only where this program is; a test reads them.
+    pub fn embedded() -> Result<Self, Faults> {
+        Self::from_texts(embedded_texts()?)
+    }
+
+    /// The commands in the binary and those of an overlay directory, which may add runbooks and queries. A command of the binary
+    /// is replaced only where `replace` names it, and never by one that is easier to run.
+    pub fn with_overlay(dir: &Path, replace: &[String]) -> Result<Self, Faults> {
+        let below = read_all(embedded_texts()?)?;
+        let above = read_all(overlay::texts(dir)?)?;
+        let files = overlay::join(below, above, replace, dir)?;
+        Self::from_files(files)
+    }
+
+    /// The commands of these files; `(file, text)`, with the file's path below `commands/` as its name.
+    pub fn of(files: &[(&str, &str)]) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let mut texts = Vec::new();
+        for (file, text) in files {
+            match names::of_path(Path::new(file)) {
+                Ok(name) => texts.push(Unread {
+                    file: (*file).to_owned(),
+                    name,
+                    toml: (*text).to_owned(),
+                }),
+                Err(why) => faults.0.push(Fault::of_file(*file, why)),
+            }
+        }
+        match Self::from_texts(texts) {
+            Ok(catalogue) => faults.or(catalogue),
+            Err(more) => {
+                faults.0.extend(more.0);
+                faults.or(Self::default())
+            }
+        }
+    }
+
+    fn from_texts(texts: Vec<Unread>) -> Result<Self, Faults> {
+        Self::from_files(read_all(texts)?)
+    }
+
+    fn from_files(files: Vec<CommandFile>) -> Result<Self, Faults> {
+        let commands = Commands::new(files.iter().map(|file| file.spec.clone()));
+        let mut faults = Faults::default();
+        for file in &files {
+            across(file, &commands, &mut faults.0);
+        }
+        let mut read: Vec<(String, String)> = files
+            .into_iter()
+            .map(|file| (file.spec.file, file.spec.sha256))
+            .collect();
+        read.sort();
+        faults.or(Self {
+            commands,
+            files: read,
+        })
+    }
+}
+
+/// That commands and the handlers' registry name each other: every handler that a command names is there, and every handler that
+/// is there is named by a command.
+pub fn check_handlers(commands: &Commands, registry: &[&str]) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    let mut named = Vec::new();
+    for spec in commands.iter() {
+        let Source::Handler(handler) = &spec.source else {
+            continue;
+        };
+        named.push(handler.as_str());
+        if !registry.contains(&handler.as_str()) {
+            let near = nearest(handler, registry.iter().copied())
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            let mut fault =
+                Fault::of_file(&spec.file, format!("there is no handler `{handler}`{near}"));
+            "handler".clone_into(&mut fault.key);
+            faults.0.push(fault);
+        }
+    }
+    for handler in registry.iter().filter(|handler| !named.contains(handler)) {
+        faults.0.push(Fault::of_file(
+            "handlers",
+            format!("no command names the handler `{handler}`"),
+        ));
+    }
+    faults.or(())
+}
+
+fn embedded_texts() -> Result<Vec<Unread>, Faults> {
+    let mut faults = Faults::default();
+    let mut texts = Vec::new();
+    let mut dirs = vec![&EMBEDDED];
+    while let Some(dir) = dirs.pop() {
+        dirs.extend(dir.dirs());
+        for file in dir.files() {
+            let path = format!("commands/{}", file.path().display());
+            match (names::of_path(file.path()), file.contents_utf8()) {
+                (Ok(name), Some(text)) => texts.push(Unread {
+                    file: path,
+                    name,
+                    toml: text.to_owned(),
+                }),
+                (Err(why), _) => faults.0.push(Fault::of_file(path, why)),
+                (_, None) => faults.0.push(Fault::of_file(path, "is not UTF-8")),
+            }
+        }
+    }
+    faults.or(texts)
+}
+
+fn read_all(texts: Vec<Unread>) -> Result<Vec<CommandFile>, Faults> {
+    let mut faults = Faults::default();
+    let mut files: BTreeMap<CommandName, CommandFile> = BTreeMap::new();
+    for Unread { file, name, toml } in texts {
+        match command_file::read(&file, name.clone(), &toml) {
+            Ok(read) => {
+                files.insert(name, read);
+            }
+            Err(more) => faults.0.extend(more),
+        }
+    }
+    faults.or(files.into_values().collect())
+}
+
+/// What can be seen only with all commands at hand: the inverse is one of them, and every example means this command.
+fn across(file: &CommandFile, commands: &Commands, faults: &mut Vec<Fault>) {
+    let spec = &file.spec;
+    let mut fault = |line: usize, key: &str, reason: String| {
+        faults.push(Fault {
+            file: spec.file.clone(),
+            line: Some(line),
+            key: key.to_owned(),
+            reason,
+        });
+    };
+    if let Some(inverse) = &spec.inverse
+        && commands.get(inverse.as_str()).is_none()
+    {
+        let near = nearest(
+            inverse.as_str(),
+            commands.iter().map(|spec| spec.name.as_str()),
+        )
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+        fault(
+            file.inverse_line,
+            "inverse",
+            format!("there is no command `{inverse}`{near}"),
+        );
+    }
+    for (example, line) in spec.examples.iter().zip(&file.example_lines) {
+        let typed = format!("{} {example}", spec.name);
+        match parse(&typed, commands, Timestamp::UNIX_EPOCH) {
+            Ok(parsed) if parsed.spec().name == spec.name => {}
+            Ok(parsed) => {
+                let reason = format!("`{typed}` is understood as `{}`", parsed.spec().name);
+                fault(*line, "example.text", reason);
+            }
+            Err(refusal) => fault(
+                *line,
+                "example.text",
+                format!("`{typed}`: {}", refusal.said),
+            ),
+        }
+    }
+}
