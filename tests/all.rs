@@ -1,8 +1,12 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod farm;
-mod sandbox_slack;
+mod render;
 mod catalogue;
+mod farm;
+mod parse;
+mod sandbox_nodes;
+mod sandbox_slack;
 mod slack_client;
 mod ssh;
+mod store;

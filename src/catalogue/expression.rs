@@ -17,6 +17,8 @@ pub(super) struct Scope<'a> {
     pub(super) tables: BTreeMap<String, &'a BTreeSet<String>>,
     /// What the selected values are called; ORDER BY may name them.
     pub(super) aliases: BTreeSet<String>,
+    /// Whether a table was refused: then its columns cannot be judged, and are not mentioned.
+    pub(super) tables_unclear: bool,
     pub(super) bound: BTreeSet<usize>,
     pub(super) reasons: Vec<String>,
 }
@@ -28,6 +30,7 @@ impl<'a> Scope<'a> {
             readable,
             tables: BTreeMap::new(),
             aliases: BTreeSet::new(),
+            tables_unclear: false,
             bound: BTreeSet::new(),
             reasons: Vec::new(),
         }
@@ -123,7 +126,7 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn column(&mut self, name: &str) {
-        if self.tables.values().any(|columns| columns.contains(name)) {
+        if self.tables_unclear || self.tables.values().any(|columns| columns.contains(name)) {
             return;
         }
         if self.tables.contains_key(name) {
@@ -138,6 +141,7 @@ impl<'a> Scope<'a> {
             return self.refuse(format!("`{}`: write table.column", names.join(".")));
         };
         match self.tables.get(table) {
+            None if self.tables_unclear => {}
             None => self.refuse(format!("`{table}` is not a table of this query")),
             Some(columns) if !columns.contains(column) => {
                 self.refuse(format!(

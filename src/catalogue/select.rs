@@ -212,6 +212,11 @@ impl<'a> Scope<'a> {
         }
     }
 
+    fn refuse_table(&mut self, reason: String) {
+        self.tables_unclear = true;
+        self.refuse(reason);
+    }
+
     fn table(&mut self, factor: &'a TableFactor) {
         let TableFactor::Table {
             name,
@@ -226,23 +231,23 @@ impl<'a> Scope<'a> {
             index_hints,
         } = factor
         else {
-            return self.refuse(format!("`{factor}` is not a plain table"));
+            return self.refuse_table(format!("`{factor}` is not a plain table"));
         };
         if !with_hints.is_empty() || !partitions.is_empty() || !index_hints.is_empty() {
-            return self.refuse(format!("`{factor}` is not a plain table"));
+            return self.refuse_table(format!("`{factor}` is not a plain table"));
         }
         let Some(table) = single(name) else {
-            return self.refuse(format!(
+            return self.refuse_table(format!(
                 "`{name}`: leave out the schema; `scope` says which shard"
             ));
         };
         let Some(columns) = self.database.tables.get(&table) else {
-            return self.refuse(format!("the table `{table}` is not one that may be read"));
+            return self.refuse_table(format!("the table `{table}` is not one that may be read"));
         };
         let called = match alias {
             // Renamed columns would hide which ones are meant.
             Some(alias) if !alias.columns.is_empty() || alias.at.is_some() => {
-                return self.refuse(format!("`{factor}`: an alias may not rename columns"));
+                return self.refuse_table(format!("`{factor}`: an alias may not rename columns"));
             }
             Some(alias) => name_of(&alias.name),
             None => table,

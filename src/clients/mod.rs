@@ -1,7 +1,20 @@
 //! One file or folder per outside system: its configuration, its client, its errors. The address always comes from the configuration.
-//! The outside systems, one file or folder each: what it is reached by, what may go wrong there.
 
 pub mod ec2;
 pub mod fleet;
+pub mod builder;
+pub mod datastore;
+pub mod fleet;
+pub mod pagerduty;
 pub mod slack;
 pub mod ssh;
+
+/// The clients that commands use.
+pub struct Clients {
+    /// The nodes.
+    pub ssh: ssh::Client,
+    /// Which nodes there are.
+    pub fleet: fleet::Client,
+    /// People and groups; absent at a terminal without Slack.
+    pub directory: Option<slack::Directory>,
+}
