@@ -1,9 +1,8 @@
 //! One file or folder per outside system: its configuration, its client, its errors. The address always comes from the configuration.
 
-pub mod ec2;
-pub mod fleet;
 pub mod builder;
 pub mod datastore;
+pub mod ec2;
 pub mod fleet;
 pub mod pagerduty;
 pub mod slack;
