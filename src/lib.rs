@@ -10,5 +10,6 @@
 pub mod catalogue;
 pub mod clients;
 pub mod domain;
+pub mod render;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

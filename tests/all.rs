@@ -6,3 +6,4 @@ mod ssh;
 mod slack_client;
 mod sandbox_slack;
 mod catalogue;
+mod render;
