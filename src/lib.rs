@@ -13,3 +13,4 @@ pub mod domain;
 pub mod render;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod store;

@@ -7,3 +7,4 @@ mod slack_client;
 mod sandbox_slack;
 mod catalogue;
 mod render;
+mod store;

@@ -172,6 +172,11 @@ pub enum Posted {
         /// Why, for `/readyz` and the log.
         why: String,
     },
+    /// Not tried at all, because it is not its turn (edits are paced, a bucket is empty): comes back after this long, as it was.
+    Later {
+        /// How long to wait.
+        after: Duration,
+    },
     /// May be there; read back before the next try.
     Doubtful {
         /// Why.

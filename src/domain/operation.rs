@@ -170,6 +170,12 @@ pub struct Operation {
     pub redacted: u64,
     /// The incident named with `--incident` or chosen with a button.
     pub chosen: Option<IncidentId>,
+    /// Whoever waits at the terminal said yes beforehand (`--yes`).
+    #[serde(default)]
+    pub yes: bool,
+    /// Until when it waits in `choosing` or `awaiting`.
+    #[serde(default)]
+    pub waits_until: Option<Timestamp>,
 }
 
 impl Operation {
