@@ -9,8 +9,12 @@
 
 pub mod catalogue;
 pub mod clients;
+pub mod config;
 pub mod domain;
 pub mod render;
+pub mod handlers;
+pub mod pipeline;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;
+pub mod watch;

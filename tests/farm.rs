@@ -73,8 +73,9 @@ impl Farm {
             fs::create_dir_all("/run/sshd").unwrap();
         }
         for key in ["user", "other", "ca", "host"] {
-            farm.keygen(key);
+            farm.keygen(key, "ed25519");
         }
+        farm.keygen("host-ecdsa", "ecdsa");
         fs::copy(farm.file("user.pub"), farm.file("authorized_keys")).unwrap();
         if let Some(name) = layout.host_certificate_for {
             farm.sign("host", &["-h", "-n", name]);
@@ -136,11 +137,11 @@ impl Farm {
         fs::rename(beside, self.file("known_hosts")).unwrap();
     }
 
-    /// A fresh key pair.
-    pub fn keygen(&self, name: &str) {
+    /// A fresh key pair; the type as for `ssh-keygen -t`.
+    pub fn keygen(&self, name: &str, kind: &str) {
         let file = self.file(name);
         run(Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+            .args(["-q", "-t", kind, "-N", "", "-C", name, "-f"])
             .arg(file));
     }
 
@@ -234,6 +235,7 @@ impl Farm {
         let mut lines = vec![
             format!("Port {port}"),
             format!("HostKey {dir}/host"),
+            format!("HostKey {dir}/host-ecdsa"),
             format!("AuthorizedKeysFile {dir}/authorized_keys"),
             format!("TrustedUserCAKeys {dir}/ca.pub"),
             format!("PidFile {dir}/sshd-{}.pid", nodes[0]),
@@ -268,7 +270,8 @@ impl Farm {
                 .map(|path| format!(" PATH={}", path(*node)))
                 .unwrap_or_default();
             lines.push(format!("Match LocalAddress {}", address(*node)));
-            lines.push(format!("SetEnv FARM_NODE=node-{node}{path}"));
+            // A home of its own: bash reads `.bashrc` for commands too, and the one of whoever runs the tests may do anything.
+            lines.push(format!("SetEnv HOME={dir} FARM_NODE=node-{node}{path}"));
         }
         lines.join("\n") + "\n"
     }

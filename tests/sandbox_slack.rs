@@ -248,7 +248,7 @@ async fn slack_morphism_reads_every_answer() {
 #[tokio::test]
 async fn slack_morphism_takes_commands_clicks_and_mentions_by_socket() {
     let (slack, _stop) = slack().await;
-    let (heard, mut hears) = mpsc::unbounded_channel::<String>();
+    let (heard, mut inbox) = mpsc::unbounded_channel::<String>();
     let mut callbacks = SlackSocketModeListenerCallbacks::<Connector>::new();
     let tell = heard.clone();
     callbacks.command_callback = Box::new(move |event: SlackCommandEvent, _, _| {
@@ -288,7 +288,7 @@ async fn slack_morphism_takes_commands_clicks_and_mentions_by_socket() {
         .await;
     assert_eq!(typed.kind, TypedAs::Slash);
     assert_eq!(typed.ack.unwrap()["text"], "working");
-    assert_eq!(hears.recv().await.unwrap(), "command status");
+    assert_eq!(inbox.recv().await.unwrap(), "command status");
     assert_eq!(slack.ephemerals("ana")[0].text, "working");
     let button = json!([{"type": "actions", "elements": [
         {"type": "button", "text": {"type": "plain_text", "text": "Go"}, "action_id": "habops.approve", "value": "o1"}
@@ -304,9 +304,9 @@ async fn slack_morphism_takes_commands_clicks_and_mentions_by_socket() {
         )
         .await;
     assert_eq!(clicked.error, None);
-    assert_eq!(hears.recv().await.unwrap(), "click o1");
+    assert_eq!(inbox.recv().await.unwrap(), "click o1");
     slack.types("dee", "general", None, "@habops help").await;
-    assert_eq!(hears.recv().await.unwrap(), "mention <@U0HABOPS> help");
+    assert_eq!(inbox.recv().await.unwrap(), "mention <@U0HABOPS> help");
     listener.shutdown().await;
 }
 
@@ -559,9 +559,9 @@ async fn over_http_everything_is_signed_and_the_body_is_the_ack() {
     slack
         .types("ana", "operations", None, "@habops status")
         .await;
-    let verifier = slack_morphism::signature_verifier::SlackEventSignatureVerifier::new(&SlackSigningSecret(
-        "8f742231b10e8888abcd99yyyzzz85a5".into(),
-    ));
+    let verifier = slack_morphism::signature_verifier::SlackEventSignatureVerifier::new(
+        &SlackSigningSecret("8f742231b10e8888abcd99yyyzzz85a5".into()),
+    );
     for wanted in ["text=status%20api", "\"type\":\"app_mention\""] {
         let (headers, body) = inbox.recv().await.unwrap();
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -654,4 +654,167 @@ async fn the_page_hears_of_messages_as_they_come() {
     assert_eq!(state["bot"]["connected"], false);
     let page = reqwest::get(&origin).await.unwrap();
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+}
+
+/// A bot that acks everything at once and connects again whenever its socket ends.
+async fn faithful_bot(slack: Slack) {
+    loop {
+        let mut line = Line::open(&slack).await;
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(PATIENCE, line.0.next()).await {
+            if let Frame::Text(text) = frame {
+                let envelope: Value = serde_json::from_str(&text).unwrap();
+                let ack = json!({"envelope_id": envelope["envelope_id"]}).to_string();
+                if envelope["envelope_id"].is_string()
+                    && line.0.send(Frame::text(ack)).await.is_err()
+                {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_command_is_lost_though_every_socket_drops_again_and_again() {
+    let (slack, _stop) = slack().await;
+    let bots: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(faithful_bot(slack.clone())))
+        .collect();
+    assert!(slack.connected(2, PATIENCE).await);
+    let commands = (0..200).map(|n| {
+        let slack = slack.clone();
+        tokio::spawn(async move {
+            if n % 50 == 25 {
+                slack.set_fault("slack-drop", true);
+            }
+            slack
+                .types("ana", "operations", None, &format!("/habops status {n}"))
+                .await
+        })
+    });
+    for command in commands.collect::<Vec<_>>() {
+        let typed = command.await.unwrap();
+        assert_eq!(typed.error, None);
+    }
+    for bot in bots {
+        bot.abort();
+    }
+}
+
+#[tokio::test]
+async fn while_slack_is_down_nothing_answers_and_afterwards_everything_does() {
+    let (slack, _stop) = slack().await;
+    let mut line = Line::open(&slack).await;
+    slack.set_fault("slack-down", true);
+    assert!(line.hears().await.is_none());
+    let asked = reqwest::Client::new()
+        .post(format!("{}/auth.test", slack.api_url()))
+        .bearer_auth("xoxb-sandbox")
+        .send();
+    assert!(asked.await.is_err());
+    assert!(
+        reqwest::get(slack.page_url())
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
+    slack.set_fault("slack-down", false);
+    assert_eq!(call(&slack, "auth.test", json!({})).await["ok"], true);
+    Line::open(&slack).await;
+}
+
+#[tokio::test]
+async fn an_edit_with_text_alone_takes_the_buttons_away() {
+    let (slack, _stop) = slack().await;
+    let blocks = json!([{"type": "section", "text": {"type": "mrkdwn", "text": "*card*"}}]);
+    let post = json!({"channel": "C0OPERATIONS", "text": "card", "blocks": blocks, "metadata":
+        {"event_type": "habops_operation", "event_payload": {"operation": "op1"}}});
+    let card = call(&slack, "chat.postMessage", post).await;
+    let ts = card["ts"].as_str().unwrap();
+    let edit = json!({"channel": "C0OPERATIONS", "ts": ts, "text": "done"});
+    assert_eq!(call(&slack, "chat.update", edit).await["ok"], true);
+    let message = &slack.messages("operations")[0];
+    assert_eq!((message.text.as_str(), &message.blocks), ("done", &None));
+    assert_eq!(
+        message.metadata.as_ref().unwrap()["event_payload"]["operation"],
+        "op1"
+    );
+    let long = json!({"channel": "C0OPERATIONS", "ts": ts, "text": "ü".repeat(2_001)});
+    assert_eq!(
+        call(&slack, "chat.update", long).await["error"],
+        "msg_too_long"
+    );
+    let own = says(&slack, "C0OPERATIONS", "x").await;
+    slack.types("ana", "operations", None, "hello").await;
+    let hers = slack.messages("operations").pop().unwrap().ts;
+    let others = json!({"channel": "C0OPERATIONS", "ts": hers, "text": "x"});
+    assert_eq!(
+        call(&slack, "chat.update", others).await["error"],
+        "cant_update_message"
+    );
+    call(
+        &slack,
+        "chat.delete",
+        json!({"channel": "C0OPERATIONS", "ts": own}),
+    )
+    .await;
+    assert_eq!(slack.messages("operations").len(), 2);
+    assert_eq!(slack.posts("operations").len(), 2);
+}
+
+#[tokio::test]
+async fn a_method_without_its_scope_says_which_one_is_missing() {
+    let mut seed = Seed::default();
+    seed.bot.scopes.retain(|scope| scope != "files:write");
+    let (slack, _stop) = slack_with(Options {
+        seed,
+        ..Options::default()
+    })
+    .await;
+    let args = json!({"filename": "a.log", "length": 1});
+    let refused = call(&slack, "files.getUploadURLExternal", args).await;
+    assert_eq!(refused["error"], "missing_scope");
+    assert_eq!(refused["needed"], "files:write");
+}
+
+#[tokio::test]
+async fn whoever_joins_pins_and_archives_is_seen_to() {
+    let (slack, _stop) = slack().await;
+    let mut line = Line::open(&slack).await;
+    let created = call(&slack, "conversations.create", json!({"name": "inc-1"})).await;
+    let channel = created["channel"]["id"].as_str().unwrap();
+    let taken = call(&slack, "conversations.create", json!({"name": "inc-1"})).await;
+    assert_eq!(taken["error"], "name_taken");
+    let invite = json!({"channel": channel, "users": "U0ANA,U0BO"});
+    call(&slack, "conversations.invite", invite.clone()).await;
+    assert_eq!(
+        call(&slack, "conversations.invite", invite).await["error"],
+        "already_in_channel"
+    );
+    let joined = line.hears().await.unwrap();
+    assert_eq!(joined["payload"]["event"]["type"], "member_joined_channel");
+    let ts = says(&slack, channel, "root").await;
+    let pin = json!({"channel": channel, "timestamp": ts});
+    call(&slack, "pins.add", pin.clone()).await;
+    assert_eq!(
+        call(&slack, "pins.add", pin).await["error"],
+        "already_pinned"
+    );
+    let topic = json!({"channel": channel, "topic": "api is down"});
+    assert_eq!(
+        call(&slack, "conversations.setTopic", topic).await["topic"],
+        "api is down"
+    );
+    let bookmark = json!({"channel_id": channel, "title": "runbook", "type": "link", "link": "https://x.example"});
+    assert_eq!(
+        call(&slack, "bookmarks.add", bookmark).await["bookmark"]["title"],
+        "runbook"
+    );
+    slack.archives("ana", channel);
+    let post = json!({"channel": channel, "text": "late"});
+    assert_eq!(
+        call(&slack, "chat.postMessage", post).await["error"],
+        "is_archived"
+    );
 }

@@ -865,7 +865,7 @@ async fn a_socket_that_slack_will_close_is_replaced_first_and_still_answered_on(
 ) {
     let mut sockets = Sockets::start(0).await;
     let timing = Timing {
-        linger: Duration::from_millis(500),
+        linger: Duration::from_millis(1_500),
         ..hasty()
     };
     let running = Running::start(&sockets, 1, timing, echo);
@@ -894,7 +894,7 @@ async fn a_silent_server_is_noticed() {
     let mut sockets = Sockets::start(0).await;
     let timing = Timing {
         ping: Duration::from_millis(50),
-        silence: Duration::from_millis(400),
+        silence: Duration::from_secs(1),
         ..hasty()
     };
     let running = Running::start(&sockets, 1, timing, echo);
@@ -918,7 +918,7 @@ async fn a_quiet_server_that_answers_pings_is_left_alone() {
     let mut sockets = Sockets::start(0).await;
     let timing = Timing {
         ping: Duration::from_millis(50),
-        silence: Duration::from_millis(500),
+        silence: Duration::from_secs(1),
         ..hasty()
     };
     let running = Running::start(&sockets, 1, timing, echo);

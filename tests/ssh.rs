@@ -13,7 +13,7 @@ use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::farm::{Farm, Layout, until, user};
+use crate::farm::{Farm, Layout, SOON, until, user};
 
 /// For a command that should run into it.
 const SHORT: Duration = Duration::from_secs(1);
@@ -250,6 +250,42 @@ async fn a_silent_server_is_given_up_on() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_in_the_handshake_is_hung_up_on() {
+    let farm = Farm::of(1);
+    let half = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = Host {
+        address: "127.0.0.1".into(),
+        port: half.local_addr().unwrap().port(),
+        ..farm.host().clone()
+    };
+    let client = Client::new(&Config {
+        connect_timeout: Duration::from_millis(200),
+        ..farm.config()
+    })
+    .unwrap();
+    let server = async {
+        let (mut socket, _) = half.accept().await.unwrap();
+        socket.write_all(b"SSH-2.0-half\r\n").await.unwrap();
+        let mut said = Vec::new();
+        // To the end of the connection, which would not come if a task of ours still held it.
+        let read = tokio::time::timeout(SOON, socket.read_to_end(&mut said)).await;
+        read.expect("the connection is still open").unwrap();
+    };
+    let (result, ()) = tokio::join!(client.login(&host), server);
+    let fault = result.unwrap_err();
+    assert!(
+        matches!(
+            fault,
+            Error::Timeout {
+                phase: Phase::Connect,
+                ..
+            }
+        ),
+        "{fault}"
+    );
+}
+
+#[tokio::test]
 async fn a_closed_port_is_unreachable() {
     let farm = Farm::of(1);
     let free = std::net::TcpListener::bind("127.0.0.1:0")
@@ -275,6 +311,7 @@ async fn a_closed_port_is_unreachable() {
 #[case::address_and_port("[127.0.1.1]:<port>\t<host>\twith a comment")]
 #[case::wildcard("# the farm\n\nnode-*  <host>")]
 #[case::among_others("node-0 <other>\nnode-0 <host>")]
+#[case::the_key_that_sshd_would_not_show_first("node-0 <ecdsa>")]
 #[case::authority_for_others("@cert-authority elsewhere <other>\nnode-0 <host>")]
 #[tokio::test]
 async fn a_known_host_is_let_in(#[case] file: &str) {
@@ -483,6 +520,39 @@ async fn a_user_certificate_opens_the_door() {
         .await
         .unwrap();
     assert!(farm.log().contains("ED25519-CERT"), "{}", farm.log());
+}
+
+#[rstest]
+#[case::ecdsa("ecdsa")]
+#[case::rsa("rsa")]
+#[tokio::test]
+async fn keys_of_other_types_open_the_door_by_themselves_and_by_certificate(#[case] kind: &str) {
+    let farm = Farm::of(1);
+    farm.keygen("mine", kind);
+    let config = Config {
+        identity_file: Some(farm.file("mine")),
+        ..farm.config()
+    };
+    fs::copy(farm.file("mine.pub"), farm.file("authorized_keys")).unwrap();
+    Client::new(&config)
+        .unwrap()
+        .login(farm.host())
+        .await
+        .unwrap();
+
+    fs::write(farm.file("authorized_keys"), "").unwrap();
+    let fault = Client::new(&config)
+        .unwrap()
+        .login(farm.host())
+        .await
+        .unwrap_err();
+    assert!(matches!(fault, Error::AuthRefused { .. }), "{fault}");
+    farm.sign("mine", &["-n", &user()]);
+    Client::new(&config)
+        .unwrap()
+        .login(farm.host())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -867,10 +937,11 @@ async fn after_a_shutdown_nothing_is_started() {
     assert!(matches!(fault, Error::Stopping { .. }), "{fault}");
 }
 
-/// `<host>` is the farm's host key, `<other>` another key, `<ca>` the authority, `<port>` the first node's.
+/// `<host>` is the farm's host key, `<ecdsa>` its second one, `<other>` another key, `<ca>` the authority, `<port>` the first node's.
 fn filled(farm: &Farm, file: &str) -> String {
     file.replace("<host>", &farm.host_key())
         .replace("<other>", &farm.public("other"))
+        .replace("<ecdsa>", &farm.public("host-ecdsa"))
         .replace("<ca>", &farm.public("ca"))
         .replace("<port>", &farm.host().port.to_string())
 }

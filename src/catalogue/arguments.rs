@@ -102,7 +102,7 @@ fn check(section: &Section<'_>, arg: &ArgSpec) {
     if section.has("help") && arg.help.trim().is_empty() {
         fault("help", "is empty");
     }
-    match (arg.kind == ArgKind::Choice, arg.choices.is_empty()) {
+    match (arg.kind == ArgKind::Choice, !section.has("choices")) {
         (true, true) => fault("choices", "missing; a choice lists its words"),
         (false, false) => fault("choices", "only a choice has them"),
         _ => {}

@@ -55,7 +55,9 @@ pub(super) fn sha256(text: &str) -> String {
 pub(super) fn read(file: &str, name: CommandName, text: &str) -> Result<CommandFile, Vec<Fault>> {
     let page = Page::new(file, text);
     let table = page.table();
-    let command = command(&page.section(&table), file, name, text);
+    let command = table
+        .as_ref()
+        .and_then(|table| command(&page.section(table), file, name, text));
     let faults = page.into_faults();
     match command {
         Some(command) if faults.is_empty() => Ok(command),

@@ -28,7 +28,7 @@ pub fn markdown(commands: &Commands) -> String {
         ];
         // A `|` ends a cell even inside backquotes.
         let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        table.push_str(&format!("| {} |\n", cells.join(" | ")));
+        table.extend(["| ", &cells.join(" | "), " |\n"]);
     }
     table
 }
@@ -153,7 +153,7 @@ fn argument(arg: &ArgSpec) -> Vec<String> {
         takes.push_str(", one or more");
     }
     match &arg.default {
-        Some(default) => takes.push_str(&format!(", else {default}")),
+        Some(default) => takes.extend([", else ", default]),
         None if arg.optional => takes.push_str(", optional"),
         None => {}
     }

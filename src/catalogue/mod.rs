@@ -7,6 +7,7 @@ pub mod manifest;
 
 mod arguments;
 mod command_file;
+mod expression;
 mod fault;
 mod names;
 mod overlay;
@@ -42,10 +43,10 @@ pub struct Catalogue {
 }
 
 /// A command's file before it is read: where it is, what it names, what it says.
-pub(crate) struct Text {
-    pub(crate) file: String,
-    pub(crate) name: CommandName,
-    pub(crate) text: String,
+struct Unread {
+    file: String,
+    name: CommandName,
+    toml: String,
 }
 
 impl Catalogue {
@@ -69,10 +70,10 @@ impl Catalogue {
         let mut texts = Vec::new();
         for (file, text) in files {
             match names::of_path(Path::new(file)) {
-                Ok(name) => texts.push(Text {
+                Ok(name) => texts.push(Unread {
                     file: (*file).to_owned(),
                     name,
-                    text: (*text).to_owned(),
+                    toml: (*text).to_owned(),
                 }),
                 Err(why) => faults.0.push(Fault::of_file(*file, why)),
             }
@@ -86,7 +87,7 @@ impl Catalogue {
         }
     }
 
-    fn from_texts(texts: Vec<Text>) -> Result<Self, Faults> {
+    fn from_texts(texts: Vec<Unread>) -> Result<Self, Faults> {
         Self::from_files(read_all(texts)?)
     }
 
@@ -137,7 +138,7 @@ pub fn check_handlers(commands: &Commands, registry: &[&str]) -> Result<(), Faul
     faults.or(())
 }
 
-fn embedded_texts() -> Result<Vec<Text>, Faults> {
+fn embedded_texts() -> Result<Vec<Unread>, Faults> {
     let mut faults = Faults::default();
     let mut texts = Vec::new();
     let mut dirs = vec![&EMBEDDED];
@@ -146,10 +147,10 @@ fn embedded_texts() -> Result<Vec<Text>, Faults> {
         for file in dir.files() {
             let path = format!("commands/{}", file.path().display());
             match (names::of_path(file.path()), file.contents_utf8()) {
-                (Ok(name), Some(text)) => texts.push(Text {
+                (Ok(name), Some(text)) => texts.push(Unread {
                     file: path,
                     name,
-                    text: text.to_owned(),
+                    toml: text.to_owned(),
                 }),
                 (Err(why), _) => faults.0.push(Fault::of_file(path, why)),
                 (_, None) => faults.0.push(Fault::of_file(path, "is not UTF-8")),
@@ -159,11 +160,11 @@ fn embedded_texts() -> Result<Vec<Text>, Faults> {
     faults.or(texts)
 }
 
-fn read_all(texts: Vec<Text>) -> Result<Vec<CommandFile>, Faults> {
+fn read_all(texts: Vec<Unread>) -> Result<Vec<CommandFile>, Faults> {
     let mut faults = Faults::default();
     let mut files: BTreeMap<CommandName, CommandFile> = BTreeMap::new();
-    for Text { file, name, text } in texts {
-        match command_file::read(&file, name.clone(), &text) {
+    for Unread { file, name, toml } in texts {
+        match command_file::read(&file, name.clone(), &toml) {
             Ok(read) => {
                 files.insert(name, read);
             }

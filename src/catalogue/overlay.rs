@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Text,
+    Unread,
     command_file::CommandFile,
     fault::{Fault, Faults},
     names,
@@ -30,7 +30,7 @@ const LARGEST_FILE: u64 = 64 * 1024;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Reads every `.toml` file below the directory. Other files and names that begin with a dot are passed over.
-pub(super) fn texts(dir: &Path) -> Result<Vec<Text>, Faults> {
+pub(super) fn texts(dir: &Path) -> Result<Vec<Unread>, Faults> {
     let mut reader = Reader {
         root: match fs::canonicalize(dir) {
             Ok(root) => root,
@@ -54,7 +54,7 @@ pub(super) fn texts(dir: &Path) -> Result<Vec<Text>, Faults> {
 
 struct Reader {
     root: PathBuf,
-    texts: Vec<Text>,
+    texts: Vec<Unread>,
     faults: Faults,
 }
 
@@ -108,10 +108,10 @@ impl Reader {
             );
         }
         match (names::of_path(below), read(path)) {
-            (Ok(name), Ok(text)) => self.texts.push(Text {
+            (Ok(name), Ok(text)) => self.texts.push(Unread {
                 file: path.display().to_string(),
                 name,
-                text,
+                toml: text,
             }),
             (name, text) => {
                 for why in [name.err(), text.err()].into_iter().flatten() {

@@ -95,10 +95,10 @@ pub(super) fn read(section: &Section<'_>, args: &[At<ArgSpec>]) -> Option<Query>
 }
 
 fn database(section: &Section<'_>, named: &At<String>) -> Option<&'static Database> {
-    let known = READABLE.database.get(&named.value);
-    if known.is_none() {
-        let names = READABLE.database.keys().map(String::as_str);
-        let near = nearest(&named.value, names)
+    let found = READABLE.database.get(&named.value);
+    if found.is_none() {
+        let databases = READABLE.database.keys().map(String::as_str);
+        let near = nearest(&named.value, databases)
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();
         section.fault(
@@ -107,7 +107,7 @@ fn database(section: &Section<'_>, named: &At<String>) -> Option<&'static Databa
             format!("there is no database `{}`{near}", named.value),
         );
     }
-    known
+    found
 }
 
 fn scope(

@@ -8,11 +8,12 @@ use crate::domain::command::{ArgKind, ArgSpec, Runbook, Step};
 /// Most nodes a runbook may touch at once.
 const MOST_AT_ONCE: i64 = 64;
 /// Longest time one step may take on one node.
-const LONGEST_STEP: Duration = Duration::from_secs(3600);
-/// Programs that run what their words say, so that the checks here would not see what runs.
-const SHELLS: [&str; 15] = [
-    "sh", "bash", "dash", "zsh", "ksh", "fish", "eval", "exec", "xargs", "env", "nohup", "su",
-    "doas", "pkexec", "ssh",
+const LONGEST_STEP: Duration = Duration::from_hours(1);
+/// Programs that run what their words say, so that the checks here would not see what runs. Refused in any word.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
+/// The same, where they are the program.
+const WRAPPERS: [&str; 9] = [
+    "eval", "exec", "xargs", "env", "nohup", "su", "doas", "pkexec", "ssh",
 ];
 /// What means something to a shell and nothing here.
 const SHELL_CHARACTERS: &str = "|&;<>$`'\"\\\n\r";
@@ -135,11 +136,9 @@ fn program(section: &Section<'_>, run: &[At<String>], changes: bool) {
     if first.contains(['{', '}']) {
         fault("the program must be a fixed word".to_owned());
     }
-    let base = |word: &str| word.rsplit('/').next().unwrap_or(word).to_owned();
-    if let Some(shell) = words
-        .iter()
-        .find(|word| SHELLS.contains(&base(word).as_str()))
-    {
+
+    let shell = words.iter().find(|word| SHELLS.contains(&base(word)));
+    if let Some(shell) = shell.or(Some(first).filter(|first| WRAPPERS.contains(first))) {
         fault(format!(
             "`{shell}` runs what its words say; a runbook's steps are fixed words"
         ));
@@ -172,14 +171,17 @@ fn program(section: &Section<'_>, run: &[At<String>], changes: bool) {
     }
 }
 
+fn base(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
 fn check_word(before: &[At<String>], word: &str, args: &[At<ArgSpec>]) -> Result<(), String> {
     if word.is_empty() {
         return Err("an empty word".to_owned());
     }
     if let Some(odd) = word.chars().find(|c| SHELL_CHARACTERS.contains(*c)) {
         return Err(format!(
-            "`{}` in {word:?}: there is no shell to read it; write one word for each argument",
-            odd.escape_debug()
+            "{word:?} holds {odd:?}, which means something to a shell only, and there is none; write one word for each argument"
         ));
     }
     if !word.contains(['{', '}']) {

@@ -25,12 +25,12 @@ pub(super) struct At<T> {
 }
 
 /// One table of the file.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Section<'p> {
     page: &'p Page<'p>,
     table: &'p DeTable<'p>,
-    /// `arg`, `runbook`; empty for the file's own keys.
-    name: &'p str,
+    /// `arg`, `runbook.steps`; empty for the file's own keys.
+    name: String,
     pub(super) line: usize,
 }
 
@@ -43,21 +43,21 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// Parses the text. What can be understood is returned even where something cannot, so that all faults come together.
-    pub(super) fn table(&self) -> DeTable<'t> {
+    /// Parses the text. Where that fails, every place is named and nothing is read: guesses about the rest would mislead.
+    pub(super) fn table(&self) -> Option<DeTable<'t>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
-        for error in errors {
+        for error in &errors {
             let line = self.line_of(error.span().map_or(0, |span| span.start));
             self.fault(line, "", format!("not TOML: {}", error.message()));
         }
-        table.into_inner()
+        errors.is_empty().then(|| table.into_inner())
     }
 
     pub(super) fn section<'p>(&'p self, table: &'p DeTable<'p>) -> Section<'p> {
         Section {
             page: self,
             table,
-            name: "",
+            name: String::new(),
             line: 1,
         }
     }
@@ -84,12 +84,16 @@ impl<'t> Page<'t> {
 impl<'p> Section<'p> {
     /// Says that something is wrong with a key of this table.
     pub(super) fn fault(&self, line: usize, key: &str, reason: impl Into<String>) {
-        let key = match (self.name, key) {
+        self.page.fault(line, &self.full(key), reason);
+    }
+
+    /// `run` of `runbook.steps` is `runbook.steps.run`.
+    fn full(&self, key: &str) -> String {
+        match (self.name.as_str(), key) {
             ("", key) => key.to_owned(),
             (name, "") => name.to_owned(),
             (name, key) => format!("{name}.{key}"),
-        };
-        self.page.fault(line, &key, reason);
+        }
     }
 
     /// Refuses keys that are not known, with the nearest that is.
@@ -153,14 +157,14 @@ impl<'p> Section<'p> {
             .collect()
     }
 
-    pub(super) fn section(&self, key: &'p str) -> Option<Section<'p>> {
+    pub(super) fn section(&self, key: &str) -> Option<Section<'p>> {
         let value = self.get(key)?;
         let table = self.read(key, value, "a table", DeValue::as_table)?;
-        Some(self.below(key, table))
+        Some(self.below(key, &table))
     }
 
     /// The tables of `[[key]]` or `key = [{ … }]`.
-    pub(super) fn sections(&self, key: &'p str) -> Vec<Section<'p>> {
+    pub(super) fn sections(&self, key: &str) -> Vec<Section<'p>> {
         let Some(value) = self.get(key) else {
             return Vec::new();
         };
@@ -171,7 +175,7 @@ impl<'p> Section<'p> {
             .value
             .iter()
             .filter_map(|item| self.read(key, item, "a table", DeValue::as_table))
-            .map(|table| self.below(key, table))
+            .map(|table| self.below(key, &table))
             .collect()
     }
 
@@ -194,11 +198,11 @@ impl<'p> Section<'p> {
             .is_some_and(|value| value.get_ref().is_table())
     }
 
-    fn below(&self, name: &'p str, table: At<&'p DeTable<'p>>) -> Section<'p> {
+    fn below(&self, key: &str, table: &At<&'p DeTable<'p>>) -> Section<'p> {
         Section {
             page: self.page,
             table: table.value,
-            name,
+            name: self.full(key),
             line: table.line,
         }
     }

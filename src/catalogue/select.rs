@@ -1,19 +1,20 @@
 //! SQL that may only look: a parsed statement is walked by what is allowed, and every shape not named here is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sqlparser::{
     ast::{
-        BinaryOperator, CastKind, Distinct, Expr, Function, FunctionArg, FunctionArgExpr,
-        FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
-        ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
-        Statement, TableFactor, TableWithJoins, UnaryOperator, Value,
+        Distinct, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderByExpr,
+        OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
 
-use super::query::{Database, Readable};
+use super::{
+    expression::{Scope, name_of, single},
+    query::{Database, Readable},
+};
 
 /// Longest SQL that is read, in bytes.
 const LONGEST_SQL: usize = 8_000;
@@ -56,39 +57,17 @@ pub(super) fn check(
     let [Statement::Query(query)] = statements.as_slice() else {
         return Err(vec!["must be exactly one SELECT".to_owned()]);
     };
-    let mut walk = Walk {
-        database,
-        readable,
-        tables: BTreeMap::new(),
-        aliases: BTreeSet::new(),
-        bound: BTreeSet::new(),
-        reasons: Vec::new(),
-    };
-    walk.query(query);
-    if walk.reasons.is_empty() {
-        Ok(walk.bound)
+    let mut scope = Scope::new(database, readable);
+    scope.query(query);
+    if scope.reasons.is_empty() {
+        Ok(scope.bound)
     } else {
-        walk.reasons.dedup();
-        Err(walk.reasons)
+        scope.reasons.dedup();
+        Err(scope.reasons)
     }
 }
 
-struct Walk<'a> {
-    database: &'a Database,
-    readable: &'a Readable,
-    /// What each table is called in this query → its readable columns.
-    tables: BTreeMap<String, &'a BTreeSet<String>>,
-    /// What the selected values are called; ORDER BY and GROUP BY may name them.
-    aliases: BTreeSet<String>,
-    bound: BTreeSet<usize>,
-    reasons: Vec<String>,
-}
-
-impl<'a> Walk<'a> {
-    fn refuse(&mut self, reason: impl Into<String>) {
-        self.reasons.push(reason.into());
-    }
-
+impl<'a> Scope<'a> {
     fn query(&mut self, query: &'a Query) {
         // Every field is named, so that a new version of the parser cannot bring a clause that nobody looked at.
         let Query {
@@ -135,10 +114,8 @@ impl<'a> Walk<'a> {
                 offset,
                 limit_by,
             }) if limit_by.is_empty() => {
-                limit.iter().for_each(|limit| self.expression(limit));
-                offset
-                    .iter()
-                    .for_each(|offset| self.expression(&offset.value));
+                self.each(limit);
+                self.each(offset.as_ref().map(|offset| &offset.value));
             }
             Some(_) => self.refuse("write LIMIT n OFFSET m"),
         }
@@ -191,10 +168,12 @@ impl<'a> Walk<'a> {
             self.refuse("may have DISTINCT, FROM, WHERE, GROUP BY and HAVING only");
         }
         // Tables first: they say what a column's name means.
-        from.iter().for_each(|from| self.tables_of(from));
-        from.iter()
-            .flat_map(|from| &from.joins)
-            .for_each(|join| self.constraint(join));
+        for from in from {
+            self.tables_of(from);
+        }
+        for join in from.iter().flat_map(|from| &from.joins) {
+            self.constraint(join);
+        }
         if projection.is_empty() {
             self.refuse("selects nothing");
         }
@@ -209,33 +188,33 @@ impl<'a> Walk<'a> {
                     self.refuse("may not select `*`; name the columns");
                 }
                 SelectItem::ExprWithAliases { .. } => {
-                    self.refuse(format!("`{item}` is not allowed"))
+                    self.refuse(format!("`{item}` is not allowed"));
                 }
             }
         }
         match distinct {
-            Some(Distinct::On(by)) => by.iter().for_each(|by| self.expression(by)),
+            Some(Distinct::On(by)) => self.each(by),
             None | Some(Distinct::All | Distinct::Distinct) => {}
         }
-        selection
-            .iter()
-            .for_each(|condition| self.expression(condition));
+        self.each(selection);
         match group_by {
-            GroupByExpr::Expressions(by, modifiers) if modifiers.is_empty() => {
-                by.iter().for_each(|by| self.sorted_by(by))
-            }
+            // Not what a value is called: there a column's own name would win, also of one that may not be read.
+            GroupByExpr::Expressions(by, modifiers) if modifiers.is_empty() => self.each(by),
             _ => self.refuse("GROUP BY takes expressions"),
         }
-        having
-            .iter()
-            .for_each(|condition| self.expression(condition));
+        self.each(having);
     }
 
     fn tables_of(&mut self, from: &'a TableWithJoins) {
         self.table(&from.relation);
-        from.joins
-            .iter()
-            .for_each(|join| self.table(&join.relation));
+        for join in &from.joins {
+            self.table(&join.relation);
+        }
+    }
+
+    fn refuse_table(&mut self, reason: String) {
+        self.tables_unclear = true;
+        self.refuse(reason);
     }
 
     fn table(&mut self, factor: &'a TableFactor) {
@@ -252,23 +231,23 @@ impl<'a> Walk<'a> {
             index_hints,
         } = factor
         else {
-            return self.refuse(format!("`{factor}` is not a plain table"));
+            return self.refuse_table(format!("`{factor}` is not a plain table"));
         };
         if !with_hints.is_empty() || !partitions.is_empty() || !index_hints.is_empty() {
-            return self.refuse(format!("`{factor}` is not a plain table"));
+            return self.refuse_table(format!("`{factor}` is not a plain table"));
         }
         let Some(table) = single(name) else {
-            return self.refuse(format!(
+            return self.refuse_table(format!(
                 "`{name}`: leave out the schema; `scope` says which shard"
             ));
         };
         let Some(columns) = self.database.tables.get(&table) else {
-            return self.refuse(format!("the table `{table}` is not one that may be read"));
+            return self.refuse_table(format!("the table `{table}` is not one that may be read"));
         };
         let called = match alias {
             // Renamed columns would hide which ones are meant.
             Some(alias) if !alias.columns.is_empty() || alias.at.is_some() => {
-                return self.refuse(format!("`{factor}`: an alias may not rename columns"));
+                return self.refuse_table(format!("`{factor}`: an alias may not rename columns"));
             }
             Some(alias) => name_of(&alias.name),
             None => table,
@@ -308,7 +287,7 @@ impl<'a> Walk<'a> {
             JoinConstraint::None if matches!(join.join_operator, CrossJoin(_)) => {}
             // A natural join compares whatever columns two tables share, also those that may not be read.
             JoinConstraint::Natural | JoinConstraint::None => {
-                self.refuse(format!("`{join}`: say ON what"))
+                self.refuse(format!("`{join}`: say ON what"));
             }
         }
     }
@@ -322,223 +301,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// ORDER BY and GROUP BY: an expression, or what a selected value is called.
+    /// An expression, or what a selected value is called: in ORDER BY that wins over a column.
     fn sorted_by(&mut self, expression: &'a Expr) {
         match expression {
             Expr::Identifier(name) if self.aliases.contains(&name_of(name)) => {}
             _ => self.expression(expression),
         }
-    }
-
-    fn expression(&mut self, expression: &'a Expr) {
-        match expression {
-            Expr::Identifier(name) => self.column(&name_of(name)),
-            Expr::CompoundIdentifier(parts) => self.column_of(parts),
-            Expr::Value(value) => self.value(&value.value),
-            Expr::Nested(inner)
-            | Expr::IsFalse(inner)
-            | Expr::IsNotFalse(inner)
-            | Expr::IsTrue(inner)
-            | Expr::IsNotTrue(inner)
-            | Expr::IsNull(inner)
-            | Expr::IsNotNull(inner)
-            | Expr::Extract { expr: inner, .. } => self.expression(inner),
-            Expr::UnaryOp {
-                op: UnaryOperator::Not | UnaryOperator::Minus | UnaryOperator::Plus,
-                expr,
-            } => self.expression(expr),
-            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
-                self.each([&**left, right])
-            }
-            Expr::BinaryOp { left, op, right } if plain(op) => self.each([&**left, right]),
-            Expr::Between {
-                expr, low, high, ..
-            } => self.each([&**expr, low, high]),
-            Expr::InList { expr, list, .. } => self.each(std::iter::once(&**expr).chain(list)),
-            Expr::Like {
-                any: false,
-                expr,
-                pattern,
-                escape_char: None,
-                ..
-            }
-            | Expr::ILike {
-                any: false,
-                expr,
-                pattern,
-                escape_char: None,
-                ..
-            } => self.each([&**expr, pattern]),
-            Expr::AtTimeZone {
-                timestamp,
-                time_zone,
-            } => self.each([&**timestamp, time_zone]),
-            Expr::Interval(interval) => self.expression(&interval.value),
-            Expr::Cast {
-                kind: CastKind::Cast | CastKind::DoubleColon,
-                expr,
-                data_type,
-                format: None,
-            } => {
-                self.cast(&data_type.to_string());
-                self.expression(expr);
-            }
-            Expr::TypedString(typed) => {
-                self.cast(&typed.data_type.to_string());
-                self.value(&typed.value.value);
-            }
-            Expr::Case {
-                operand,
-                conditions,
-                else_result,
-                ..
-            } => {
-                self.each(operand.as_deref().into_iter().chain(else_result.as_deref()));
-                for when in conditions {
-                    self.each([&when.condition, &when.result]);
-                }
-            }
-            Expr::Function(function) => self.function(function),
-            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
-                self.refuse("must be exactly one SELECT: no subquery");
-            }
-            Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
-                self.refuse("may not select `*`; name the columns")
-            }
-            _ => self.refuse(format!("`{expression}` is not allowed in a query")),
-        }
-    }
-
-    fn each(&mut self, expressions: impl IntoIterator<Item = &'a Expr>) {
-        for expression in expressions {
-            self.expression(expression);
-        }
-    }
-
-    fn column(&mut self, name: &str) {
-        if self.tables.values().any(|columns| columns.contains(name)) {
-            return;
-        }
-        if self.tables.contains_key(name) {
-            return self.refuse(format!("`{name}` is a whole row; name the columns"));
-        }
-        self.refuse(format!("the column `{name}` is not one that may be read"));
-    }
-
-    fn column_of(&mut self, parts: &[Ident]) {
-        let names: Vec<String> = parts.iter().map(name_of).collect();
-        let [table, column] = names.as_slice() else {
-            return self.refuse(format!("`{}`: write table.column", names.join(".")));
-        };
-        match self.tables.get(table) {
-            None => self.refuse(format!("`{table}` is not a table of this query")),
-            Some(columns) if !columns.contains(column) => {
-                self.refuse(format!(
-                    "the column `{table}.{column}` is not one that may be read"
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn value(&mut self, value: &Value) {
-        match value {
-            Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_) | Value::Null => {}
-            Value::Placeholder(name) => match name
-                .strip_prefix('$')
-                .and_then(|number| number.parse().ok())
-            {
-                Some(number) => {
-                    self.bound.insert(number);
-                }
-                None => self.refuse(format!("`{name}` is not a parameter like `$1`")),
-            },
-            _ => self.refuse(format!("`{value}` is not a plain value")),
-        }
-    }
-
-    fn cast(&mut self, to: &str) {
-        if !self.readable.types.contains(&to.to_ascii_lowercase()) {
-            self.refuse(format!("the type `{to}` is not one that may be used"));
-        }
-    }
-
-    fn function(&mut self, function: &'a Function) {
-        let called = single(&function.name).filter(|name| self.readable.functions.contains(name));
-        let Some(called) = called else {
-            return self.refuse(format!(
-                "the function `{}` is not one that may be used",
-                function.name
-            ));
-        };
-        let Function {
-            name: _,
-            uses_odbc_syntax: false,
-            parameters: FunctionArguments::None,
-            args: FunctionArguments::List(list),
-            within_group,
-            filter,
-            null_treatment: None,
-            over: None,
-        } = function
-        else {
-            return self.refuse(format!("`{function}`: only plain calls are allowed"));
-        };
-        if !within_group.is_empty() || !list.clauses.is_empty() {
-            return self.refuse(format!("`{function}`: only plain calls are allowed"));
-        }
-        for argument in &list.args {
-            match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {
-                    self.expression(expression)
-                }
-                // `count(*)` counts rows and shows none.
-                FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if called == "count" => {}
-                _ => self.refuse(format!(
-                    "`{function}`: `*` and named arguments are not allowed"
-                )),
-            }
-        }
-        filter
-            .iter()
-            .for_each(|condition| self.expression(condition));
-    }
-}
-
-/// Operators that compute and compare; what else PostgreSQL lets people define is refused.
-fn plain(operator: &BinaryOperator) -> bool {
-    use BinaryOperator as Op;
-    matches!(
-        operator,
-        Op::Plus
-            | Op::Minus
-            | Op::Multiply
-            | Op::Divide
-            | Op::Modulo
-            | Op::StringConcat
-            | Op::Gt
-            | Op::Lt
-            | Op::GtEq
-            | Op::LtEq
-            | Op::Eq
-            | Op::NotEq
-            | Op::And
-            | Op::Or
-    )
-}
-
-/// A name as PostgreSQL reads it: folded to lower case unless it is quoted.
-fn name_of(name: &Ident) -> String {
-    if name.quote_style.is_some() {
-        name.value.clone()
-    } else {
-        name.value.to_ascii_lowercase()
-    }
-}
-
-fn single(name: &ObjectName) -> Option<String> {
-    match name.0.as_slice() {
-        [ObjectNamePart::Identifier(name)] => Some(name_of(name)),
-        _ => None,
     }
 }

@@ -16,7 +16,7 @@ pub struct CommandSpec {
     pub name: CommandName,
     /// One line for help and Slack.
     pub summary: String,
-    /// Whether it changes anything outside habops' own records: a node, Builder, PagerDuty, a person's phone.
+    /// Whether it changes anything outside habops' own records: a node, Builder, `PagerDuty`, a person's phone.
     pub changes: bool,
     /// The role it needs, by environment.
     pub role: ByEnvironment<Role>,

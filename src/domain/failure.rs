@@ -87,7 +87,8 @@ impl Refusal {
 
     /// As an output, so that it looks like everything else.
     pub fn output(&self) -> Output {
-        let output = Output::new(Status::Refused, self.said.clone());
+        let mut output = Output::new(Status::Refused, self.said.clone());
+        output.refusal = Some(self.kind);
         match &self.next {
             Some((label, command)) => output.with(Part::Next {
                 label: label.clone(),

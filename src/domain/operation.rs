@@ -213,6 +213,8 @@ impl Operation {
             output: None,
             redacted: 0,
             chosen: None,
+            waits_until: None,
+            yes: false,
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::failure::RefusalKind;
+
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
@@ -14,6 +16,9 @@ pub struct Output {
     /// What stands below the title, in order.
     #[serde(default)]
     pub parts: Vec<Part>,
+    /// For a refusal: which kind, which decides a terminal's exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalKind>,
 }
 
 /// How a command stands.
@@ -230,6 +235,7 @@ impl Output {
             title: title.into(),
             status,
             parts: Vec::new(),
+            refusal: None,
         }
     }
 

@@ -115,6 +115,9 @@ fn unknown_command(words: &[String], commands: &Commands) -> Refusal {
     }
 }
 
+/// Arguments by name, and the flags of every command.
+type Understood = (Map<String, Value>, Flags);
+
 struct Reader<'a> {
     spec: &'a CommandSpec,
     now: Timestamp,
@@ -122,7 +125,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Arguments and flags; absent where help is asked for instead.
-    fn read(&self, words: &[String]) -> Result<Option<(Map<String, Value>, Flags)>, Refusal> {
+    fn read(&self, words: &[String]) -> Result<Option<Understood>, Refusal> {
         let (mut args, mut flags) = (Map::new(), Flags::default());
         let mut positional: Vec<&str> = Vec::new();
         let mut words = words.iter().map(String::as_str);
@@ -156,7 +159,7 @@ impl Reader<'_> {
                 if inline.is_some() {
                     return Err(self.usage(&format!("`--{name}` takes no value")));
                 }
-                self.switch(name, &mut args, &mut flags);
+                switch(name, &mut args, &mut flags);
                 continue;
             }
             let value = inline
@@ -221,17 +224,6 @@ impl Reader<'_> {
         (shares, rest)
     }
 
-    fn switch(&self, name: &str, args: &mut Map<String, Value>, flags: &mut Flags) {
-        match name {
-            "here" => flags.here = true,
-            "by-hand" => flags.by_hand = true,
-            "json" => flags.json = true,
-            _ => {
-                args.insert(name.to_owned(), Value::Bool(true));
-            }
-        }
-    }
-
     fn option(
         &self,
         name: &str,
@@ -241,7 +233,7 @@ impl Reader<'_> {
     ) -> Result<(), Refusal> {
         match name {
             "incident" => {
-                flags.incident = Some(value.parse().map_err(|why: String| self.usage(&why))?)
+                flags.incident = Some(value.parse().map_err(|why: String| self.usage(&why))?);
             }
             "reason" if value.trim().is_empty() => {
                 return Err(self.usage("`--reason` needs a few words"));
@@ -335,6 +327,17 @@ impl Reader<'_> {
     }
 }
 
+fn switch(name: &str, args: &mut Map<String, Value>, flags: &mut Flags) {
+    match name {
+        "here" => flags.here = true,
+        "by-hand" => flags.by_hand = true,
+        "json" => flags.json = true,
+        _ => {
+            args.insert(name.to_owned(), Value::Bool(true));
+        }
+    }
+}
+
 type Shares<'s, 'w> = (Vec<(&'s ArgSpec, &'w [&'w str])>, &'w [&'w str]);
 
 fn takes_rest(spec: &ArgSpec) -> bool {
@@ -370,7 +373,7 @@ pub fn usage(spec: &CommandSpec) -> String {
             } else {
                 &text[1..text.len() - 1]
             };
-            line.push_str(&format!("[{bare}]"));
+            line.extend(["[", bare, "]"]);
         } else {
             line.push_str(&text);
         }
@@ -382,6 +385,7 @@ fn kind_word(arg: &ArgSpec) -> String {
     match arg.kind {
         ArgKind::Choice => arg.choices.join("|"),
         ArgKind::Flag => String::new(),
+        ArgKind::Integer => "number".to_owned(),
         kind => format!("{kind:?}").to_ascii_lowercase(),
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Imports nothing of ours, so that client and stand-in cannot share one wrong idea of the wire.
 
+pub mod builder;
+pub mod ec2;
 pub mod fault;
 pub mod nodes;
 pub mod page;
+pub mod pagerduty;
 pub mod slack;

@@ -31,7 +31,11 @@ pub(super) fn apply(
             Effect::CloseIncident { incident } => doer.close(*incident)?,
             Effect::Freeze { environment, why } => doer.freeze(environment.as_ref(), why)?,
             Effect::Unfreeze { environment } => doer.unfreeze(environment.as_ref())?,
-            Effect::Announce { .. } => {} // the caller's wish
+            // The caller's: a wish, and what is judged before the end is written.
+            Effect::Announce { .. }
+            | Effect::Decide { .. }
+            | Effect::Cancel { .. }
+            | Effect::Retry { .. } => {}
         }
     }
     Ok(())

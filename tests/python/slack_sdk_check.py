@@ -37,7 +37,7 @@ def as_person(action, **fields):
 
 def main():
     bot = WebClient(token="xoxb-sandbox", base_url=API)
-    app = App(client=bot, token="xoxb-sandbox")
+    app = App(client=bot)
     seen = {name: threading.Event() for name in ("command", "button", "mention", "shortcut", "modal", "reaction")}
     kept = {}
 

@@ -1,6 +1,7 @@
 //! What the Slack client has to know, and what is wrong with it.
 
 use secrecy::SecretString;
+use serde::Deserialize;
 
 use super::address;
 use crate::domain::ids::ChannelId;
@@ -9,7 +10,8 @@ use crate::domain::ids::ChannelId;
 pub(super) const SLACK: &str = "https://slack.com/api";
 
 /// How Slack's happenings reach us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Over sockets that we open; needs the app token.
     #[default]

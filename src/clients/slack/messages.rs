@@ -24,7 +24,7 @@ pub struct Post {
     pub reply_broadcast: bool,
 }
 
-/// A message to edit. Slack takes away what is not given again, metadata included.
+/// A message to edit. Without blocks its old ones are taken away; without metadata its old one stays.
 #[derive(Clone, Debug)]
 pub struct Edit {
     /// Where.

@@ -6,10 +6,15 @@ use std::sync::Arc;
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
+use russh::keys::signature::Signer as _;
+use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::ssh_key::{self, Signature};
 use russh::keys::{
     self, Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, load_openssh_certificate,
     load_secret_key,
 };
+use russh::{AgentAuthError, Signer};
 use tokio::net::UnixStream;
 
 use super::config::{Config, Peer};
@@ -95,20 +100,21 @@ impl Attempt<'_> {
         certificate: Option<&Certificate>,
     ) -> Result<bool, Error> {
         let fingerprint = key.fingerprint(HashAlg::Sha256);
+        let hash = self.rsa_hash(key.algorithm().is_rsa()).await?;
         if let Some(certificate) = certificate {
             self.tried
                 .push(format!("{fingerprint} with its certificate"));
-            let user = self.peer.user.clone();
+            let (user, mut signer) = (self.peer.user.clone(), FileSigner(Arc::clone(key)));
             let answer = self
                 .handle
-                .authenticate_openssh_cert(user, Arc::clone(key), certificate.clone())
+                .authenticate_certificate_with(user, certificate.clone(), hash, &mut signer)
                 .await;
-            if self.let_in(answer)? {
+            let answer = answer.map_err(|fault| self.hung_up(&fault))?;
+            if self.let_in(Ok(answer))? {
                 return Ok(true);
             }
         }
         self.tried.push(fingerprint.to_string());
-        let hash = self.rsa_hash(key.algorithm().is_rsa()).await?;
         let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
         let user = self.peer.user.clone();
         let answer = self.handle.authenticate_publickey(user, key).await;
@@ -185,6 +191,30 @@ impl Attempt<'_> {
             host: self.peer.host.to_string(),
             reason: fault.to_string(),
         }
+    }
+}
+
+/// Signs for a certificate: russh's own way there signs RSA with SHA-1, which no server has taken since 2021.
+struct FileSigner(Arc<PrivateKey>);
+
+impl Signer for FileSigner {
+    type Error = AgentAuthError;
+
+    async fn auth_sign(
+        &mut self,
+        _: &AgentIdentity,
+        hash: Option<HashAlg>,
+        mut to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, AgentAuthError> {
+        let signed: Signature = match self.0.key_data() {
+            KeypairData::Rsa(key) => (key, hash).try_sign(&to_sign),
+            _ => self.0.try_sign(&to_sign),
+        }
+        .map_err(|fault| keys::Error::from(ssh_key::Error::from(fault)))?;
+        let mut blob = Vec::new();
+        signed.encode(&mut blob).map_err(keys::Error::from)?;
+        blob.encode(&mut to_sign).map_err(keys::Error::from)?;
+        Ok(to_sign)
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use super::error::Error;
+use crate::domain::duration;
 
 /// How nodes are reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,10 +26,10 @@ pub struct Config {
     /// The host keys, in OpenSSH's format. Default `files/known_hosts`.
     pub known_hosts: PathBuf,
     /// The bound on connecting, agreeing on keys and authenticating, together. Default `"5s"`.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub connect_timeout: Duration,
     /// The bound on a command that does not set its own. Default `"60s"`.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub command_timeout: Duration,
     /// How many nodes are worked on at once. Default 64.
     pub at_once: usize,
@@ -162,13 +163,6 @@ pub(super) struct Peer {
     pub(super) user: String,
     pub(super) host: Host,
     pub(super) jump: bool,
-}
-
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    humantime::parse_duration(&text).map_err(|fault| {
-        de::Error::custom(format!("\"{text}\" is not a duration like \"5s\": {fault}"))
-    })
 }
 
 #[cfg(test)]

@@ -32,7 +32,6 @@ pub struct Lines {
     session: Option<Session>,
     deadline: Instant,
     bound: Duration,
-    seconds: u64,
     left: usize,
     cut: bool,
     end: End,
@@ -42,19 +41,12 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(
-        host: &Host,
-        session: Session,
-        limit: usize,
-        bound: Duration,
-        seconds: u64,
-    ) -> Self {
+    pub(super) fn new(host: &Host, session: Session, limit: usize, bound: Duration) -> Self {
         Self {
             host: host.clone(),
             session: Some(session),
             deadline: Instant::now() + bound,
             bound,
-            seconds,
             left: limit,
             cut: false,
             end: End::Vanished,
@@ -104,9 +96,8 @@ impl Lines {
 
     fn ended(&self, message: &ChannelMsg) -> Result<Option<End>, Error> {
         let end = exec::ended(&self.host, message)?;
-        // `timeout` on the node may notice a moment before we do.
-        let almost = Instant::now() + Duration::from_millis(self.seconds * 10);
-        if end == Some(End::Exit(exec::TIMED_OUT)) && almost >= self.deadline {
+        // `timeout` on the node may tell in the same moment.
+        if end == Some(End::Exit(exec::TIMED_OUT)) && Instant::now() >= self.deadline {
             return Err(exec::ran_out(&self.host, self.bound));
         }
         Ok(end)

@@ -90,7 +90,7 @@ impl Client {
     /// node waits for it and nobody else does. Dropping the lines stops the command.
     pub async fn stream(&self, host: &Host, command: &Command) -> Result<Lines, Error> {
         let bound = command.bound(self.command_timeout);
-        let (line, seconds) = command.line(bound)?;
+        let (line, _) = command.line(bound)?;
         let connection = self.pool.alone(&self.peer(host)).await?;
         let session = match connection.session(Instant::now() + bound).await {
             Ok(session) => session,
@@ -102,13 +102,7 @@ impl Client {
             .exec(&line)
             .await
             .map_err(|fault| exec::closed(host, &fault))?;
-        Ok(Lines::new(
-            host,
-            session,
-            command.max_bytes(),
-            bound,
-            seconds,
-        ))
+        Ok(Lines::new(host, session, command.max_bytes(), bound))
     }
 
     /// Works on each host, at most `at_once` at a time, and yields the results in the order asked. A slow host delays no other: the

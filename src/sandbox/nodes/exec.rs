@@ -10,6 +10,7 @@ use russh::{Channel, ChannelId, ChannelMsg, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// Bytes read from the child at once: a packet's worth.
 const PIECE: usize = 32 * 1024;
@@ -90,13 +91,11 @@ pub async fn run(dir: &Path, command: &str, channel: Channel<Msg>, handle: Handl
         let mut input = Some(input);
         while let Some(message) = from_client.wait().await {
             match message {
+                // Input that the child does not read must not hold up the connection's other channels.
                 ChannelMsg::Data { data } => {
-                    if input.as_ref().is_some_and(|input| {
-                        matches!(
-                            input.try_send(data),
-                            Err(mpsc::error::TrySendError::Full(_))
-                        )
-                    }) {
+                    if let Some(Err(TrySendError::Full(_))) =
+                        input.as_ref().map(|input| input.try_send(data))
+                    {
                         return;
                     }
                 }

@@ -1,6 +1,8 @@
 //! A node's journal, made up when it is read: the same question about the same past always has the same answer, and
 //! nothing has to tick for new lines to appear.
 
+mod chatter;
+
 use jiff::Timestamp;
 
 use super::state::{Event, LogStyle, Node, SECOND, Service, Trouble, TroubleKind, mix};
@@ -11,6 +13,8 @@ const BUCKET: i64 = 20 * SECOND;
 const TROUBLE_EVERY: i64 = 3 * SECOND;
 /// The grid of lines that have nothing to do with Habitat.
 const SYSTEM_BUCKET: i64 = 300 * SECOND;
+/// Keeps those lines apart from the others' dice.
+const SYSTEM_SALT: u64 = 0x6372_6f6e;
 /// The time between the lines of one dump.
 const NEXT_LINE: i64 = 13;
 
@@ -20,7 +24,7 @@ pub type Entry = Event;
 /// The entries from a time up to another, both included, oldest first and no two at one time.
 pub fn entries(node: &Node, from: i64, to: i64) -> Vec<Entry> {
     let from = from.max(node.journal_from);
-    let mut all: Vec<Entry> = node.events.to_vec();
+    let mut all: Vec<Entry> = node.events.clone();
     for (index, service) in node.services.iter().enumerate() {
         ordinary(node, index, service, from, to, &mut all);
     }
@@ -72,7 +76,7 @@ fn ordinary(
                 node,
                 service,
                 at,
-                &ordinary_line(node, service.name(), at, mix(dice ^ 5)),
+                &chatter::line(node, service.name(), at, mix(dice ^ 5)),
                 all,
             );
         }
@@ -107,152 +111,6 @@ pub fn clock(at: i64, format: &str) -> String {
     Timestamp::from_microsecond(at)
         .map(|time| time.strftime(format).to_string())
         .unwrap_or_default()
-}
-
-const PACKAGES: [&str; 8] = [
-    "redis",
-    "nginx",
-    "ruby",
-    "glibc",
-    "openssl",
-    "node",
-    "postgresql",
-    "curl",
-];
-const ORIGINS: [&str; 6] = ["core", "habitat", "neurosis", "chef", "smartb", "bobo"];
-
-fn pick<'a>(from: &[&'a str], dice: u64) -> &'a str {
-    from[usize::try_from(dice % from.len() as u64).unwrap_or(0)]
-}
-
-fn ordinary_line(node: &Node, service: &str, at: i64, dice: u64) -> String {
-    let (origin, package) = (pick(&ORIGINS, dice >> 8), pick(&PACKAGES, dice >> 16));
-    let id = 700_000_000_000_000_000 + (dice >> 8);
-    let few = dice >> 24 & 0x1f;
-    let warns = dice.is_multiple_of(23);
-    match service {
-        "builder-api-proxy" | "builder-admin-proxy" => {
-            let path = match dice >> 32 & 3 {
-                0 => format!("/v1/depot/channels/{origin}/stable/pkgs/{package}/latest"),
-                1 => format!("/v1/depot/pkgs/search/{package}"),
-                2 => format!("/v1/depot/origins/{origin}"),
-                _ => "/v1/status".to_owned(),
-            };
-            let status = if dice.is_multiple_of(41) { 404 } else { 200 };
-            let stamp = clock(at, "%d/%b/%Y:%H:%M:%S +0000");
-            format!(
-                "10.0.0.{} - - [{stamp}] \"GET {path} HTTP/1.1\" {status} {} \"-\" \"hab/0.40.0/20171128175957 (x86_64-linux; 4.4.0-1041-aws)\"",
-                2 + few,
-                120 + (dice >> 40 & 0xfff)
-            )
-        }
-        "builder-api" | "builder-admin" if warns => logged(
-            node,
-            at,
-            "WARN",
-            "habitat_builder_api::server::handlers",
-            &format!("slow response from RouteSrv, {}ms", 900 + few * 31),
-        ),
-        "builder-api" | "builder-admin" => logged(
-            node,
-            at,
-            "INFO",
-            "habitat_builder_api::server",
-            &format!(
-                "GET /v1/depot/channels/{origin}/unstable/pkgs/{package} 200 {}ms",
-                4 + few
-            ),
-        ),
-        "builder-router" => logged(
-            node,
-            at,
-            if warns { "WARN" } else { "INFO" },
-            "habitat_builder_router::server",
-            &if warns {
-                format!("heartbeat late by {few}s from \"10.0.0.{}\"", 90 + few)
-            } else {
-                format!(
-                    "registered server \"{id:x}\", shards: {}-{}",
-                    few * 4,
-                    few * 4 + 3
-                )
-            },
-        ),
-        "builder-jobsrv" => logged(
-            node,
-            at,
-            if warns { "WARN" } else { "INFO" },
-            "habitat_builder_jobsrv::server",
-            &match (warns, dice >> 32 & 1) {
-                (true, _) => format!(
-                    "Unexpacted Busy heartbeat from unknown worker ip-10-0-0-{}",
-                    240 + few % 4
-                ),
-                (false, 0) => format!("scheduler: group {id} ({origin}/{package}) is Dispatching"),
-                (false, _) => format!("worker ip-10-0-0-{} is Ready", 240 + few % 4),
-            },
-        ),
-        "builder-originsrv" => logged(
-            node,
-            at,
-            "INFO",
-            "habitat_builder_originsrv",
-            &format!("package {origin}/{package} found in shard {}", few * 4),
-        ),
-        "builder-sessionsrv" if warns => logged(
-            node,
-            at,
-            "WARN",
-            "habitat_builder_sessionsrv::server",
-            "session expired, asking GitHub again",
-        ),
-        "builder-sessionsrv" => logged(
-            node,
-            at,
-            "INFO",
-            "habitat_builder_sessionsrv::server",
-            &format!("session refreshed for account {id}"),
-        ),
-        "builder-datastore" => format!(
-            "LOG:  checkpoint complete: wrote {} buffers (0.{}%); 0 transaction log file(s) added, 0 removed, 1 recycled",
-            20 + few * 7,
-            1 + few % 9
-        ),
-        "builder-worker" if warns => logged(
-            node,
-            at,
-            "WARN",
-            "habitat_builder_worker::heartbeat",
-            "heartbeat took longer than 1s",
-        ),
-        "builder-worker" => match dice >> 32 & 3 {
-            0 => logged(
-                node,
-                at,
-                "INFO",
-                "habitat_builder_worker::runner",
-                &format!("building {origin}/{package}, job {id}"),
-            ),
-            1 => logged(
-                node,
-                at,
-                "INFO",
-                "habitat_builder_worker::runner",
-                "reusing network namespace, dir=\"/hab/svc/builder-worker/data/network/airlock-ns\"",
-            ),
-            _ => logged(
-                node,
-                at,
-                "INFO",
-                "habitat_builder_worker::server",
-                "waiting for a job",
-            ),
-        },
-        _ => format!(
-            "INFO   | wrapper  | {} | collector is running",
-            clock(at, "%Y/%m/%d %H:%M:%S")
-        ),
-    }
 }
 
 /// The errors of a trouble: the guide's own lines.
@@ -313,7 +171,7 @@ fn timeout(node: &Node, at: i64) -> Vec<String> {
 /// What else is in a host's journal: cron and logins.
 fn system(node: &Node, from: i64, to: i64, all: &mut Vec<Entry>) {
     for cell in cells(from, to, SYSTEM_BUCKET) {
-        let dice = mix(node.seed ^ cell.cast_unsigned() ^ 99);
+        let dice = mix(node.seed ^ cell.cast_unsigned() ^ SYSTEM_SALT);
         let at = cell + i64::try_from(dice % 60_000_000).unwrap_or(0);
         let pid = 2000 + u32::try_from(dice >> 40 & 0x7fff).unwrap_or(0);
         let entry = |identifier: &str, unit: &str, message: String| Entry {

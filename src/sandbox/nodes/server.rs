@@ -155,7 +155,7 @@ impl Server {
                         }
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "a connection to a node of the sandbox did not begin")
+                        tracing::debug!(%error, "a connection to a node of the sandbox did not begin");
                     }
                 }
             };
@@ -238,10 +238,6 @@ impl Login {
             Auth::reject()
         }
     }
-
-    fn refuse(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
-        session.channel_failure(channel)
-    }
 }
 
 impl Handler for Login {
@@ -315,7 +311,7 @@ impl Handler for Login {
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse(channel, session)
+        session.channel_failure(channel)
     }
 
     async fn shell_request(
@@ -323,7 +319,7 @@ impl Handler for Login {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse(channel, session)
+        session.channel_failure(channel)
     }
 
     async fn env_request(
@@ -333,7 +329,7 @@ impl Handler for Login {
         _value: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse(channel, session)
+        session.channel_failure(channel)
     }
 
     async fn subsystem_request(
@@ -342,6 +338,6 @@ impl Handler for Login {
         _name: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse(channel, session)
+        session.channel_failure(channel)
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Form, FromRequest, Multipart, Query},
+    extract::{DefaultBodyLimit, Form, FromRequest, Multipart, Query},
     http::{HeaderValue, Method, Request, Uri, header},
 };
 use serde_json::{Map, Value, json};
@@ -167,6 +167,8 @@ impl Args {
 fn request(kind: &str, body: Bytes) -> Request<Body> {
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = Method::POST;
+    // The route has limited the body already.
+    DefaultBodyLimit::disable().apply(&mut request);
     if let Ok(kind) = HeaderValue::from_str(kind) {
         request.headers_mut().insert(header::CONTENT_TYPE, kind);
     }

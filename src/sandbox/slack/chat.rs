@@ -188,7 +188,8 @@ pub(super) fn post_ephemeral(core: &Arc<Core>, args: &Args) -> Answer {
     })
 }
 
-/// `chat.update`. What is left out stays as it was; an empty list or object takes it away.
+/// `chat.update`. Text without blocks takes the blocks away, blocks without text leave the text; metadata left out stays, and an
+/// empty object takes it away. As in Slack, only an edit of the text is marked as one.
 pub(super) fn update(core: &Arc<Core>, args: &Args) -> Answer {
     let which = args
         .word("channel")
@@ -216,11 +217,18 @@ pub(super) fn update(core: &Arc<Core>, args: &Args) -> Answer {
         if message.user.as_ref() != Some(&bot) || message.subtype.as_deref() == Some("tombstone") {
             return Err("cant_update_message".into());
         }
+        if content
+            .blocks
+            .as_ref()
+            .is_none_or(|blocks| !is_filled(blocks))
+        {
+            message.edited = Some(edited);
+        }
+        if content.text.is_some() || content.blocks.is_some() {
+            message.blocks = content.blocks.filter(is_filled);
+        }
         if let Some(text) = content.text {
             message.text = text;
-        }
-        if let Some(blocks) = content.blocks {
-            message.blocks = Some(blocks).filter(is_filled);
         }
         if let Some(attachments) = content.attachments {
             message.attachments = Some(attachments).filter(is_filled);
@@ -228,7 +236,6 @@ pub(super) fn update(core: &Arc<Core>, args: &Args) -> Answer {
         if let Some(metadata) = content.metadata {
             message.metadata = Some(metadata).filter(is_filled);
         }
-        message.edited = Some(edited);
         let message = message.clone();
         state.changed("message_changed", &message);
         Ok(json!({

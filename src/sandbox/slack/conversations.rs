@@ -10,7 +10,7 @@ use super::{
     core::Core,
     message::Message,
     seed::{ChannelSeed, Kind},
-    state::State,
+    state::{CHANNELS, State},
 };
 
 /// How many objects a page of results holds when the call does not say.
@@ -115,7 +115,7 @@ pub(super) fn history(core: &Arc<Core>, args: &Args) -> Answer {
             .cloned()
             .collect();
         let pins = messages.iter().filter(|message| message.pinned).count();
-        let mut answer = window(args, messages, true)?;
+        let mut answer = window(args, &messages, true)?;
         answer["pin_count"] = pins.into();
         Ok(answer)
     })
@@ -135,12 +135,12 @@ pub(super) fn replies(core: &Arc<Core>, args: &Args) -> Answer {
             .filter(|message| message.ts == root || message.thread_ts.as_ref() == Some(&root))
             .cloned()
             .collect();
-        window(args, messages, false)
+        window(args, &messages, false)
     })
 }
 
 /// The messages between `oldest` and `latest`, one page of them. The cursor names the last message shown.
-fn window(args: &Args, messages: Vec<Message>, newest_first: bool) -> Answer {
+fn window(args: &Args, messages: &[Message], newest_first: bool) -> Answer {
     let (oldest, latest) = (args.word("oldest"), args.word("latest"));
     let inclusive = args.yes("inclusive");
     let after = |ts: &str, bound: &str| sortable(ts) > sortable(bound);
@@ -256,6 +256,9 @@ pub(super) fn create(core: &Arc<Core>, args: &Args) -> Answer {
     core.with(|state| {
         if state.channels.iter().any(|channel| channel.name == name) {
             return Err("name_taken".into());
+        }
+        if state.channels.len() >= CHANNELS {
+            return Err("restricted_action".into());
         }
         let bot = state.seed.bot.user_id.clone();
         let id = state.next_id('C');

@@ -3,12 +3,12 @@
 use std::{
     fmt::Write as _,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use super::{Deliver, core::Core, signature::sign};
+use super::{Deliver, core::Core, signature::sign, state::now};
 
 /// How long the app has to acknowledge.
 pub(super) const ACK_WITHIN: Duration = Duration::from_secs(3);
@@ -153,8 +153,7 @@ async fn by_request(
         }
         Kind::Event => ("application/json", payload.to_string()),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let timestamp = now.map_or(0, |now| now.as_secs()).to_string();
+    let timestamp = now().to_string();
     let mut request = core
         .http
         .post(format!("{base}{}", kind.path()))
@@ -206,7 +205,7 @@ pub(super) async fn event(core: Arc<Core>, event: Value) {
     let body = json!({
         "token": "sandbox-verification", "team_id": core.team_id, "api_app_id": core.bot.app_id,
         "type": "event_callback", "event": event, "event_id": format!("Ev{:016X}", rand::random::<u64>()),
-        "event_time": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+        "event_time": now(),
         "is_ext_shared_channel": false, "event_context": format!("4-{:016x}", rand::random::<u64>()),
         "authorizations": [{
             "enterprise_id": null, "team_id": core.team_id, "user_id": core.bot.user_id, "is_bot": true,

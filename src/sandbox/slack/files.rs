@@ -11,7 +11,7 @@ use super::{
     core::Core,
     delivery::percent,
     message::Message,
-    state::{File, State},
+    state::{File, State, now},
 };
 
 /// The largest file taken.
@@ -39,6 +39,7 @@ pub(super) fn upload_url(core: &Arc<Core>, args: &Args) -> Answer {
             length,
             bytes: None,
             shared: false,
+            created: now(),
         });
         let url = format!("{}/upload/v1/{id}", core.origin);
         Ok(json!({"upload_url": url, "file_id": id}))
@@ -163,7 +164,7 @@ fn describe(core: &Core, state: &State, file: &File) -> Value {
         percent(&file.name)
     );
     json!({
-        "id": file.id, "created": 1_764_000_000, "timestamp": 1_764_000_000, "name": file.name,
+        "id": file.id, "created": file.created, "timestamp": file.created, "name": file.name,
         "title": file.title, "mimetype": mimetype, "filetype": filetype, "pretty_type": "Plain Text",
         "user": state.seed.bot.user_id, "editable": text.is_some(), "size": bytes.len(),
         "mode": if text.is_some() { "snippet" } else { "hosted" }, "is_external": false, "is_public": true,

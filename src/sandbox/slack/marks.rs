@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 use super::{
     args::{Answer, Args, Refused},
     core::Core,
+    state::now,
 };
 
-/// How many reactions of one kind and name a message may carry is Slack's business; how long a name is, ours.
+/// The longest name of an emoji.
 const EMOJI: usize = 100;
+/// How many bookmarks a channel holds.
+const BOOKMARKS: usize = 100;
 
 fn channel_and_ts(args: &Args) -> Result<(String, String), Refused> {
     let channel = args
@@ -116,9 +119,12 @@ pub(super) fn bookmark(core: &Arc<Core>, args: &Args) -> Answer {
         let bookmark = json!({
             "id": id, "channel_id": channel, "title": title, "link": link, "type": "link",
             "emoji": args.word("emoji").unwrap_or_default(), "icon_url": null, "entity_id": null,
-            "date_created": 1_764_000_000, "date_updated": 0, "rank": "i", "app_id": state.seed.bot.app_id,
+            "date_created": now(), "date_updated": 0, "rank": "i", "app_id": state.seed.bot.app_id,
         });
         if let Some(channel) = state.channel_mut(&channel) {
+            if channel.bookmarks.len() >= BOOKMARKS {
+                return Err("too_many_bookmarks".into());
+            }
             channel.bookmarks.push(bookmark.clone());
         }
         Ok(json!({"bookmark": bookmark}))

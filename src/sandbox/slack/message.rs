@@ -25,6 +25,9 @@ pub struct Message {
     /// Which app wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_id: Option<String>,
+    /// What that bot is called.
+    #[serde(skip)]
+    pub bot_name: String,
     /// The author's workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
@@ -130,7 +133,8 @@ impl Message {
                 fields.remove("metadata");
             }
             if let (Some(bot), Some(app)) = (&self.bot_id, &self.app_id) {
-                let profile = json!({"id": bot, "app_id": app, "name": "habops", "deleted": false});
+                let profile =
+                    json!({"id": bot, "app_id": app, "name": self.bot_name, "deleted": false});
                 fields.insert("bot_profile".into(), profile);
             }
         }

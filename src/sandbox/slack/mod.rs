@@ -6,16 +6,20 @@ mod args;
 mod blocks;
 mod channel;
 mod chat;
+mod clicks;
 mod conversations;
 mod core;
 mod delivery;
+mod elements;
 mod faults;
 mod files;
-mod handles;
+mod grants;
+mod handle;
 mod journal;
 mod marks;
 mod message;
 mod people;
+mod posting;
 mod response_url;
 mod seed;
 mod signature;
@@ -27,10 +31,7 @@ mod views;
 mod web;
 mod wire;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, atomic::Ordering};
 
 use axum::{
     Router,
@@ -44,24 +45,23 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{core::Core, faults::Once, people::Click, state::State, wire::Wire};
+use self::{core::Core, faults::Once, state::State, wire::Wire};
 use crate::sandbox::{
     fault::{Fault, FaultState, NodeState},
     page,
 };
 
 pub use self::{
+    clicks::Clicked,
     journal::Entry,
     message::{Message, Post, Reaction},
-    people::{Clicked, Typed, TypedAs},
+    people::{Typed, TypedAs},
     seed::{Bot, ChannelSeed, Group, Kind, Person, PostRate, Seed},
     signature::sign,
 };
 
 /// The largest body of a Web API call.
 const LARGEST_CALL: usize = 2 << 20;
-/// How many newest messages of a channel the page shows.
-const SHOWN: usize = 500;
 
 /// How the sandbox starts.
 pub struct Options {
@@ -116,7 +116,9 @@ impl Slack {
             .expect("a bound listener has an address");
         let origin = format!("http://{address}");
         // reqwest panics without a process-wide provider, plain http or not; an error means that there is one already.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let core = Arc::new(Core {
             bot: options.seed.bot.clone(),
             team_id: options.seed.team_id.clone(),
@@ -159,314 +161,6 @@ impl Slack {
             }
         });
         slack
-    }
-
-    /// The Web API's base, `http://127.0.0.1:PORT/api`.
-    pub fn api_url(&self) -> String {
-        format!("{}/api", self.0.origin)
-    }
-
-    /// The page's address.
-    pub fn page_url(&self) -> String {
-        format!("{}/", self.0.origin)
-    }
-
-    /// A person types a line and presses Return; a slash command waits for its ack, three seconds at most. People and channels
-    /// go by id or name.
-    pub async fn types(
-        &self,
-        person: &str,
-        channel: &str,
-        thread: Option<&str>,
-        text: &str,
-    ) -> Typed {
-        people::types(&self.0, person, channel, thread, text).await
-    }
-
-    /// A person presses the button of this action id, in a message of a channel or one that only they see.
-    pub async fn clicks(&self, person: &str, channel: &str, ts: &str, action_id: &str) -> Clicked {
-        self.uses(person, channel, ts, None, action_id, None).await
-    }
-
-    /// A person chooses the option of this value from a menu.
-    pub async fn chooses(
-        &self,
-        person: &str,
-        channel: &str,
-        ts: &str,
-        action_id: &str,
-        option: &str,
-    ) -> Clicked {
-        self.uses(person, channel, ts, None, action_id, Some(option))
-            .await
-    }
-
-    /// A person uses an element: presses it, or chooses `option` from it. `block_id` tells elements of one action id apart.
-    pub async fn uses(
-        &self,
-        person: &str,
-        channel: &str,
-        ts: &str,
-        block_id: Option<&str>,
-        action_id: &str,
-        option: Option<&str>,
-    ) -> Clicked {
-        let click = Click {
-            person: person.into(),
-            channel: channel.into(),
-            ts: ts.into(),
-            block_id: block_id.map(str::to_owned),
-            action_id: action_id.into(),
-            option: option.map(str::to_owned),
-        };
-        people::clicks(&self.0, &click).await
-    }
-
-    /// A person picks a message shortcut from a message's menu.
-    pub async fn shortcut(
-        &self,
-        person: &str,
-        channel: &str,
-        ts: &str,
-        callback_id: &str,
-    ) -> Clicked {
-        people::shortcut(&self.0, person, channel, ts, callback_id).await
-    }
-
-    /// A person submits a modal's form: `{block_id: {action_id: value}}`.
-    pub async fn submits(&self, person: &str, view_id: &str, values: &Value) -> Clicked {
-        people::submit(&self.0, person, view_id, values).await
-    }
-
-    /// A person closes a modal.
-    pub async fn closes(&self, person: &str, view_id: &str) -> Clicked {
-        people::close_view(&self.0, person, view_id).await
-    }
-
-    /// A person reacts to a message; `Err` is Slack's word.
-    pub fn reacts(
-        &self,
-        person: &str,
-        channel: &str,
-        ts: &str,
-        name: &str,
-    ) -> Result<(), &'static str> {
-        people::reacts(&self.0, person, channel, ts, name)
-    }
-
-    /// A person archives a channel.
-    pub fn archives(&self, person: &str, channel: &str) {
-        self.0.with(|state| {
-            let ids = (
-                state.person(person).map(|person| person.id.clone()),
-                state.channel(channel).map(|channel| channel.id.clone()),
-            );
-            if let (Some(person), Some(channel)) = ids {
-                state.archive(&channel, &person);
-            }
-        });
-    }
-
-    /// Every message of a channel, replies included, oldest first.
-    pub fn messages(&self, channel: &str) -> Vec<Message> {
-        self.0.with(|state| {
-            let channel = state.channel(channel);
-            channel.map_or_else(Vec::new, |it| it.messages.iter().cloned().collect())
-        })
-    }
-
-    /// A thread: its first message and the replies.
-    pub fn thread(&self, channel: &str, ts: &str) -> Vec<Message> {
-        let mut messages = self.messages(channel);
-        messages.retain(|it| it.ts == ts || it.thread_ts.as_deref() == Some(ts));
-        messages
-    }
-
-    /// What only this person sees, oldest first.
-    pub fn ephemerals(&self, person: &str) -> Vec<Message> {
-        self.0.with(|state| {
-            let id = state.person(person).map(|person| person.id.clone());
-            let own = state.ephemerals.iter().filter(|it| it.ephemeral_to == id);
-            own.cloned().collect()
-        })
-    }
-
-    /// Every post of the bot's to this channel as it was posted, also those since edited or deleted.
-    pub fn posts(&self, channel: &str) -> Vec<Post> {
-        self.0.with(|state| {
-            let id = state.channel(channel).map(|channel| channel.id.clone());
-            let posts = state.posts.iter();
-            posts
-                .filter(|post| Some(&post.channel) == id.as_ref())
-                .cloned()
-                .collect()
-        })
-    }
-
-    /// The modal this person opened last and has not closed, as the app made it.
-    pub fn view(&self, person: &str) -> Option<Value> {
-        self.0.with(|state| {
-            let id = state.person(person)?.id.clone();
-            let own = state.views.iter();
-            let own = own.filter(|(_, kept)| kept.person == id && kept.view["type"] == "modal");
-            own.max_by_key(|(id, _)| *id)
-                .map(|(_, kept)| kept.view.clone())
-        })
-    }
-
-    /// The channels by id and name.
-    pub fn channels(&self) -> Vec<(String, String)> {
-        self.0.with(|state| {
-            let channels = state.channels.iter();
-            channels
-                .map(|it| (it.id.clone(), it.name.clone()))
-                .collect()
-        })
-    }
-
-    /// A shared file's bytes.
-    pub fn file(&self, id: &str) -> Option<Vec<u8>> {
-        self.0.with(|state| {
-            let file = state
-                .files
-                .iter()
-                .find(|file| file.id == id && file.shared)?;
-            file.bytes.as_ref().map(|bytes| bytes.to_vec())
-        })
-    }
-
-    /// What happened on the wire, oldest first.
-    pub fn journal(&self) -> Vec<Entry> {
-        self.0.journal.all()
-    }
-
-    /// How many sockets are open.
-    pub fn sockets(&self) -> usize {
-        self.0.sockets.count()
-    }
-
-    /// From now on delivers so.
-    pub fn deliver(&self, how: Deliver) {
-        *self
-            .0
-            .deliver
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = how;
-        self.0.tell_connected();
-    }
-
-    /// Changes what somebody is or which groups they are in, as an administrator would.
-    pub fn administer(&self, change: impl FnOnce(&mut Seed)) {
-        self.0.with(|state| change(&mut state.seed));
-    }
-
-    /// Turns a fault on or off, Slack's own or another stand-in's; false when nobody knows it.
-    pub fn set_fault(&self, name: &str, on: bool) -> bool {
-        let known =
-            self.set(name, on) || self.0.other_faults.iter().any(|other| other.set(name, on));
-        if known {
-            self.0.journal.note("fault", name, json!({"on": on}));
-            for fault in self.list().into_iter().filter(|fault| fault.name == name) {
-                self.0.tell(&json!({"type": "fault", "fault": fault}));
-            }
-            for node in self.nodes() {
-                self.0.tell(&json!({"type": "node", "node": node}));
-            }
-        }
-        known
-    }
-
-    /// Looks again after every change until `look` finds something, or gives up.
-    pub async fn wait<T>(
-        &self,
-        within: Duration,
-        mut look: impl FnMut(&Slack) -> Option<T>,
-    ) -> Option<T> {
-        let mut changed = self.0.changed.subscribe();
-        let looking = async {
-            loop {
-                changed.borrow_and_update();
-                if let Some(found) = look(self) {
-                    return found;
-                }
-                // The sender lives as long as this handle does.
-                changed.changed().await.ok();
-            }
-        };
-        tokio::time::timeout(within, looking).await.ok()
-    }
-
-    /// Waits for a message of this channel that is as wanted.
-    pub async fn sees(
-        &self,
-        channel: &str,
-        within: Duration,
-        wanted: impl Fn(&Message) -> bool,
-    ) -> Option<Message> {
-        self.wait(within, |slack| {
-            slack.messages(channel).into_iter().find(&wanted)
-        })
-        .await
-    }
-
-    /// Waits for something only this person sees that is as wanted.
-    pub async fn whispered(
-        &self,
-        person: &str,
-        within: Duration,
-        wanted: impl Fn(&Message) -> bool,
-    ) -> Option<Message> {
-        self.wait(within, |slack| {
-            slack.ephemerals(person).into_iter().find(&wanted)
-        })
-        .await
-    }
-
-    /// Waits until so many sockets are open.
-    pub async fn connected(&self, sockets: usize, within: Duration) -> bool {
-        self.wait(within, |slack| (slack.sockets() >= sockets).then_some(()))
-            .await
-            .is_some()
-    }
-
-    /// Everything the page shows at first.
-    pub(super) fn page_state(&self) -> Value {
-        let (faults, nodes) = (self.list(), self.nodes());
-        let core = &self.0;
-        core.with(|state| {
-            let seed = &state.seed;
-            let people: Vec<Value> = seed.people.iter().map(|it| json!({
-                "id": it.id, "name": it.name, "real_name": it.real_name, "title": it.title, "tz": it.tz.0,
-                "kind": it.kind.word(), "color": format!("#{}", it.color),
-            })).collect();
-            let channels: Vec<Value> = state.channels.iter().map(channel::Channel::for_page).collect();
-            let newest = |messages: &std::collections::VecDeque<Message>| -> Vec<Message> {
-                messages.iter().skip(messages.len().saturating_sub(SHOWN)).cloned().collect()
-            };
-            let mut messages: Vec<Message> = state.channels.iter().flat_map(|it| newest(&it.messages)).collect();
-            messages.extend(newest(&state.ephemerals));
-            messages.sort_by(|a, b| a.ts.cmp(&b.ts));
-            let messages: Vec<Value> = messages.iter().map(|it| it.for_page(&core.origin)).collect();
-            json!({
-                "team": {"id": seed.team_id, "name": seed.team_name},
-                "bot": {
-                    "user_id": seed.bot.user_id, "bot_id": seed.bot.bot_id, "name": seed.bot.name,
-                    "connected": core.is_connected(),
-                },
-                "people": people, "channels": channels, "messages": messages, "commands": core.commands,
-                "faults": faults, "nodes": nodes,
-            })
-        })
-    }
-
-    /// What the page hears from now on.
-    pub(super) fn changes(&self) -> broadcast::Receiver<String> {
-        self.0.pages.subscribe()
-    }
-
-    /// Ends with the sandbox.
-    pub(super) fn stopped(&self) -> CancellationToken {
-        self.0.stop.clone()
     }
 }
 

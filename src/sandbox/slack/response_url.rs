@@ -14,10 +14,7 @@ use super::{
 pub(super) fn post(core: &Arc<Core>, id: &str, args: &Args) -> Result<(), (u16, String)> {
     let refuse = |error: &str| (404, format!(r#"{{"ok":false,"error":"{error}"}}"#));
     core.with(|state| {
-        let url = state
-            .handles
-            .spend_url(id, Instant::now())
-            .map_err(refuse)?;
+        let url = state.grants.spend_url(id, Instant::now()).map_err(refuse)?;
         if args.yes("delete_original") {
             if let Some(ts) = &url.original {
                 state.forget_ephemeral(ts);
@@ -47,7 +44,7 @@ pub(super) fn post(core: &Arc<Core>, id: &str, args: &Args) -> Result<(), (u16, 
             state.whisper(&url.channel, &url.person, message)
         };
         if url.original.is_none() {
-            state.handles.original(id, &posted.ts);
+            state.grants.original(id, &posted.ts);
         }
         Ok(())
     })

@@ -4,6 +4,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// The value of `X-Slack-Signature` for a body sent at `timestamp` (seconds since 1970).
+///
+/// # Panics
+/// Never: HMAC takes a key of any length.
 pub fn sign(secret: &str, timestamp: &str, body: &str) -> String {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes())
         .expect("HMAC takes a key of any length");

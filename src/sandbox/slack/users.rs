@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{
     args::{Answer, Args, Refused},
     core::Core,
-    seed::{Group, Kind},
+    seed::{Group, Kind, Person},
+    state::State,
 };
 
 /// `auth.test`
@@ -85,4 +86,73 @@ pub(super) fn group_users(core: &Arc<Core>, args: &Args) -> Answer {
         let group = group.ok_or(Refused::from("no_such_subteam"))?;
         Ok(json!({"users": group.users}))
     })
+}
+
+impl State {
+    /// A user as `users.info` shows them.
+    pub(super) fn user(&self, id: &str) -> Option<Value> {
+        let bot = &self.seed.bot;
+        if id == bot.user_id {
+            return Some(json!({
+                "id": bot.user_id, "team_id": self.seed.team_id, "name": bot.name, "deleted": false, "color": "1d3557",
+                "real_name": bot.name, "tz": "America/Los_Angeles", "tz_label": "Pacific Standard Time",
+                "tz_offset": -28800, "is_admin": false, "is_owner": false, "is_primary_owner": false,
+                "is_restricted": false, "is_ultra_restricted": false, "is_bot": true, "is_app_user": false,
+                "updated": 1_764_000_000, "profile": {
+                    "real_name": bot.name, "display_name": "", "team": self.seed.team_id, "bot_id": bot.bot_id,
+                    "api_app_id": bot.app_id, "always_active": true,
+                },
+            }));
+        }
+        let person = self.seed.people.iter().find(|person| person.id == id)?;
+        Some(user(person))
+    }
+}
+
+fn user(person: &Person) -> Value {
+    let (tz, tz_label, tz_offset) = &person.tz;
+    let (first, last) = person
+        .real_name
+        .split_once(' ')
+        .unwrap_or((&person.real_name, ""));
+    let mut user = json!({
+        "id": person.id, "team_id": person.team_id, "name": person.name, "deleted": person.kind == Kind::Deleted,
+        "color": person.color, "real_name": person.real_name, "tz": tz, "tz_label": tz_label, "tz_offset": tz_offset,
+        "is_admin": false, "is_owner": false, "is_primary_owner": false,
+        "is_restricted": matches!(person.kind, Kind::Guest | Kind::SingleChannelGuest),
+        "is_ultra_restricted": person.kind == Kind::SingleChannelGuest, "is_bot": person.kind == Kind::Bot,
+        "is_app_user": false, "is_email_confirmed": true, "updated": 1_764_000_000,
+        "who_can_share_contact_card": "EVERYONE",
+        "profile": {
+            "title": person.title, "phone": "", "real_name": person.real_name,
+            "real_name_normalized": person.real_name, "display_name": person.name,
+            "display_name_normalized": person.name, "status_text": "", "status_emoji": "", "status_expiration": 0,
+            "email": person.email, "first_name": first, "last_name": last, "team": person.team_id,
+        },
+    });
+    // Slack sends this flag for people of other workspaces only; for its own it is absent.
+    if person.kind == Kind::Stranger
+        && let Some(fields) = user.as_object_mut()
+    {
+        fields.insert("is_stranger".into(), true.into());
+    }
+    user
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::slack::seed::Seed;
+
+    fn state() -> State {
+        State::new(Seed::default(), "")
+    }
+
+    #[test]
+    fn only_a_person_of_another_workspace_carries_the_strangers_flag() {
+        let state = state();
+        assert_eq!(state.user("U0SOL").unwrap()["is_stranger"], true);
+        assert!(state.user("U0ANA").unwrap().get("is_stranger").is_none());
+        assert_eq!(state.user("U0GUS").unwrap()["is_restricted"], true);
+    }
 }

@@ -111,12 +111,12 @@ fn keep(core: &Core, state: &mut State, person: &str, view: Value, over: Option<
     let id = state.next_id('V');
     let root = over
         .and_then(|over| state.views.get(over))
-        .and_then(|over| over.view["root_view_id"].as_str())
+        .and_then(|over| over.json["root_view_id"].as_str())
         .map_or_else(|| id.clone(), str::to_owned);
     let view = complete(core, view, &id, &root, over);
     let kept = View {
         person: person.into(),
-        view: view.clone(),
+        json: view.clone(),
         previous: over.map(str::to_owned),
     };
     state.views.insert(id, kept);
@@ -134,7 +134,7 @@ pub(super) fn open(core: &Arc<Core>, args: &Args) -> Answer {
     let trigger = args.needed("trigger_id")?;
     let view = argument(args)?;
     core.with(|state| {
-        let person = state.handles.spend_trigger(&trigger, Instant::now())?;
+        let person = state.grants.spend_trigger(&trigger, Instant::now())?;
         let view = keep(core, state, &person, view, None);
         Ok(json!({"view": view}))
     })
@@ -145,11 +145,11 @@ pub(super) fn push(core: &Arc<Core>, args: &Args) -> Answer {
     let trigger = args.needed("trigger_id")?;
     let view = argument(args)?;
     core.with(|state| {
-        let person = state.handles.spend_trigger(&trigger, Instant::now())?;
+        let person = state.grants.spend_trigger(&trigger, Instant::now())?;
         let modals = state
             .views
             .iter()
-            .filter(|(_, open)| open.person == person && open.view["type"] == "modal");
+            .filter(|(_, open)| open.person == person && open.json["type"] == "modal");
         // Ids count upwards, so the greatest is the newest.
         let top = modals.map(|(id, _)| id.clone()).max();
         let top = top.ok_or(Refused::from("no_view_open"))?;
@@ -182,12 +182,12 @@ pub(super) fn update(core: &Arc<Core>, args: &Args) -> Answer {
         let id = args.word("view_id").or_else(|| {
             let wanted = external.as_deref()?;
             let mut views = state.views.iter();
-            let found = views.find(|(_, kept)| kept.view["external_id"] == wanted);
+            let found = views.find(|(_, kept)| kept.json["external_id"] == wanted);
             found.map(|(id, _)| id.clone())
         });
         let id = id.ok_or(Refused::from("not_found"))?;
         let kept = state.views.get(&id).ok_or(Refused::from("not_found"))?;
-        if hash.is_some_and(|hash| kept.view["hash"] != hash.as_str()) {
+        if hash.is_some_and(|hash| kept.json["hash"] != hash.as_str()) {
             return Err("hash_conflict".into());
         }
         replace(core, state, &id, view)
@@ -197,11 +197,11 @@ pub(super) fn update(core: &Arc<Core>, args: &Args) -> Answer {
 /// Puts another view in a view's place.
 pub(super) fn replace(core: &Core, state: &mut State, id: &str, view: Value) -> Answer {
     let kept = state.views.get(id).ok_or(Refused::from("not_found"))?;
-    let root = kept.view["root_view_id"].as_str().unwrap_or(id).to_owned();
+    let root = kept.json["root_view_id"].as_str().unwrap_or(id).to_owned();
     let (person, previous) = (kept.person.clone(), kept.previous.clone());
     let view = complete(core, view, id, &root, previous.as_deref());
     if let Some(kept) = state.views.get_mut(id) {
-        kept.view = view.clone();
+        kept.json = view.clone();
     }
     show(state, &person, &view);
     Ok(json!({"view": view}))
@@ -219,7 +219,7 @@ pub(super) fn publish(core: &Arc<Core>, args: &Args) -> Answer {
             return Err("user_not_found".into());
         }
         let home =
-            |(_, kept): &(&String, &View)| kept.person == person && kept.view["type"] == "home";
+            |(_, kept): &(&String, &View)| kept.person == person && kept.json["type"] == "home";
         if let Some(id) = state.views.iter().find(home).map(|(id, _)| id.clone()) {
             return replace(core, state, &id, view);
         }

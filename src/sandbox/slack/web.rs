@@ -142,8 +142,8 @@ fn admitted(core: &Core, method: &str, token: Option<&str>) -> Result<(), Refuse
     if kind != takes {
         return Err("not_allowed_token_type".into());
     }
-    let has = |scope: &&str| core.bot.scopes.iter().any(|had| had == scope);
-    if scopes.is_empty() || scopes.iter().any(|scope| has(scope)) {
+    let has = |scope: &&'static str| core.bot.scopes.iter().any(|had| had == scope);
+    if scopes.is_empty() || scopes.iter().any(has) {
         return Ok(());
     }
     let mut refused = Refused::from("missing_scope");

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::super::state::{CHANGE_TAKES, Interface, Node, SECOND, Service, StatusFormat, Step};
+use super::super::state::{Interface, Node, SECOND, Service, StatusFormat, Step};
+use super::super::supervisor::CHANGE_TAKES;
 use super::Place;
 
 pub(super) fn run(place: &mut Place<'_>, args: &[String]) -> Result<i32> {
@@ -51,13 +52,11 @@ fn status(place: &mut Place<'_>, ident: Option<&str>) -> Result<i32> {
         .filter(|service| ident.is_none_or(|ident| is(&service.ident, ident)))
         .collect();
     if services.is_empty() {
-        return match ident {
-            Some(ident) => place.refuse(2, &format!("{ident} is not currently loaded.")),
-            None => {
-                writeln!(place.out, "No services loaded.")?;
-                Ok(0)
-            }
-        };
+        if let Some(ident) = ident {
+            return place.refuse(2, &format!("{ident} is not currently loaded."));
+        }
+        writeln!(place.out, "No services loaded.")?;
+        return Ok(0);
     }
     let text = if node.status_format == StatusFormat::A {
         lines(&node, &services)

@@ -1,6 +1,7 @@
 //! What a node tells about its machine: uptime, load, memory, disks, clock, name. Whatever is not about the imaginary
 //! node is passed to the machine's own program.
 
+use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ pub(super) fn run(place: &mut Place<'_>, name: &str, args: &[String]) -> Result<
         "whoami" => line(place, "ubuntu"),
         "nproc" => line(place, if node.role == "worker" { "4" } else { "2" }),
         "uname" if args == ["-n"] => line(place, &node.host),
-        "free" | "uname" | "hostname" => place.pass_through(&format!("/usr/bin/{name}"), args),
+        "uname" | "hostname" => place.pass_through(&format!("/usr/bin/{name}"), args),
         _ => place.refuse(127, &format!("sh: 1: {name}: not found")),
     }
 }
@@ -251,7 +252,7 @@ fn imaginary(node: &Node, path: &str) -> Option<String> {
             } else {
                 8_175_076
             };
-            let free = total / 100 * (9 + i64::try_from(mix(node.seed ^ 21) % 30).unwrap_or(0));
+            let free = total / 100 * (9 + i64::try_from(mix(node.seed ^ 0x15) % 30).unwrap_or(0));
             let rows = [
                 ("MemTotal", total),
                 ("MemFree", free),
@@ -262,11 +263,11 @@ fn imaginary(node: &Node, path: &str) -> Option<String> {
                 ("SwapTotal", 0),
                 ("SwapFree", 0),
             ];
-            Some(
-                rows.iter()
-                    .map(|(name, kib)| format!("{:<16}{kib:>8} kB\n", format!("{name}:")))
-                    .collect(),
-            )
+            let mut text = String::new();
+            for (name, kib) in rows {
+                let _ = writeln!(text, "{:<16}{kib:>8} kB", format!("{name}:"));
+            }
+            Some(text)
         }
         _ => None,
     }

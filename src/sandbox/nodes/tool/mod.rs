@@ -90,12 +90,12 @@ fn run(place: &mut Place<'_>, name: &str, args: &[String]) -> i32 {
 }
 
 fn record(dir: &Path, name: &str, args: &[String]) -> Result<()> {
-    let argv = std::iter::once(name.to_owned())
+    let words = std::iter::once(name.to_owned())
         .chain(args.iter().cloned())
         .collect();
     let mut line = serde_json::to_vec(&Ran {
         at: machine_now(),
-        argv,
+        argv: words,
     })?;
     line.push(b'\n');
     let path = dir.join(RAN);

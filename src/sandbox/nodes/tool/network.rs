@@ -100,7 +100,7 @@ fn ip(place: &mut Place<'_>, node: &Node, args: &[String], inside: bool) -> Resu
     for (number, device) in there.iter().enumerate() {
         let number = number + 1;
         let last = node.host.rsplit('-').next().unwrap_or("9");
-        let third = if node.environment == "live" { 0 } else { 1 };
+        let third = i32::from(node.environment != "live");
         let (kind, address) = match *device {
             "lo" => ("LOOPBACK,UP,LOWER_UP", "127.0.0.1/8".to_owned()),
             "ens3" => (

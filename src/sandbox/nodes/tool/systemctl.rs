@@ -302,7 +302,7 @@ mod tests {
         assert!(new.pid != old.pid && new.invocation != old.invocation && new.from > old.from);
         let now = after.now();
         assert_eq!(after.services[0].at(now).unwrap().pid, None, "not up yet");
-        let later = now + super::super::super::state::CHANGE_TAKES;
+        let later = now + super::super::super::supervisor::CHANGE_TAKES;
         let pid = after.services[0].at(later).unwrap().pid;
         assert!(pid.is_some() && pid != before.services[0].steps[0].pid);
         let (_, journal, _) = fleet.run(node, "journalctl -u hab-sup -o cat -n 30 --no-pager");

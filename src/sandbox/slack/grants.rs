@@ -16,7 +16,7 @@ const KEPT: usize = 10_000;
 
 /// Every trigger and response URL that is out.
 #[derive(Debug, Default)]
-pub(super) struct Handles {
+pub(super) struct Grants {
     triggers: HashMap<String, Trigger>,
     urls: HashMap<String, ResponseUrl>,
 }
@@ -39,7 +39,7 @@ pub(super) struct ResponseUrl {
     pub(super) uses: u8,
 }
 
-impl Handles {
+impl Grants {
     /// A fresh `trigger_id` for what this person did now.
     pub(super) fn trigger(&mut self, person: &str, now: Instant) -> String {
         if self.triggers.len() >= KEPT {
@@ -117,28 +117,28 @@ mod tests {
 
     #[test]
     fn a_trigger_opens_once_and_within_three_seconds() {
-        let (mut handles, now) = (Handles::default(), Instant::now());
-        let first = handles.trigger("U1", now);
-        assert_eq!(handles.spend_trigger(&first, now), Ok("U1".to_owned()));
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        let first = grants.trigger("U1", now);
+        assert_eq!(grants.spend_trigger(&first, now), Ok("U1".to_owned()));
         assert_eq!(
-            handles.spend_trigger(&first, now),
+            grants.spend_trigger(&first, now),
             Err("exchanged_trigger_id")
         );
-        let second = handles.trigger("U1", now);
+        let second = grants.trigger("U1", now);
         let late = now + Duration::from_millis(3_001);
         assert_eq!(
-            handles.spend_trigger(&second, late),
+            grants.spend_trigger(&second, late),
             Err("expired_trigger_id")
         );
         assert_eq!(
-            handles.spend_trigger("made.up", now),
+            grants.spend_trigger("made.up", now),
             Err("invalid_trigger_id")
         );
     }
 
     #[test]
     fn a_response_url_takes_five_posts_in_thirty_minutes() {
-        let (mut handles, now) = (Handles::default(), Instant::now());
+        let (mut grants, now) = (Grants::default(), Instant::now());
         let url = ResponseUrl {
             channel: "C1".into(),
             person: "U1".into(),
@@ -146,13 +146,13 @@ mod tests {
             made: now,
             uses: 0,
         };
-        let id = handles.response_url(url.clone());
+        let id = grants.response_url(url.clone());
         for _ in 0..5 {
-            assert!(handles.spend_url(&id, now).is_ok());
+            assert!(grants.spend_url(&id, now).is_ok());
         }
-        assert_eq!(handles.spend_url(&id, now).err(), Some("used_url"));
-        let id = handles.response_url(url);
+        assert_eq!(grants.spend_url(&id, now).err(), Some("used_url"));
+        let id = grants.response_url(url);
         let late = now + Duration::from_mins(31);
-        assert_eq!(handles.spend_url(&id, late).err(), Some("expired_url"));
+        assert_eq!(grants.spend_url(&id, late).err(), Some("expired_url"));
     }
 }

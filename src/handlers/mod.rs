@@ -1,0 +1,281 @@
+//! What commands do. A handler never posts, never authorizes, never writes the store: it looks, proposes, does, and says what came of it.
+//!
+//! Adding one: a TOML in `commands/`, a file here, and its word in [`Registry::new`].
+
+pub mod about;
+pub mod approvals;
+pub mod audit;
+pub mod freeze;
+pub mod help;
+mod hosts;
+pub mod incident;
+pub mod operations;
+pub mod runbook;
+pub mod services;
+pub mod status;
+pub mod why;
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clients::Clients,
+    domain::{
+        actor::Standing,
+        command::{CommandSpec, Commands, Source},
+        failure::Failure,
+        ids::{IncidentId, OperationId},
+        journey::{Cleared, Flags, Outcome, Proposal},
+        node::Node,
+        output::Output,
+        place::Whence,
+        policy::Policy,
+        records::Records,
+    },
+};
+
+/// What a handler answers with.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// One command's deeds.
+pub trait Handler: Send + Sync + 'static {
+    /// Its arguments, as the catalogue's file names them.
+    type Args: DeserializeOwned + Send;
+    /// What would be done: stored, shown, approved, later run.
+    type Plan: Serialize + DeserializeOwned + Send + Sync;
+
+    /// Decides what would be done. May look; must not touch. For a command that changes nothing this is one line.
+    fn plan(
+        args: Self::Args,
+        look: &Look,
+    ) -> impl Future<Output = Result<Proposal<Self::Plan>>> + Send;
+
+    /// Does it, and says what came of it.
+    fn run(plan: &Cleared<Self::Plan>, work: &Work)
+    -> impl Future<Output = Result<Outcome>> + Send;
+
+    /// The lines a person would type to do the same by hand.
+    fn by_hand(_plan: &Self::Plan, _look: &Look) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What a handler may look at.
+#[derive(Clone)]
+pub struct Look {
+    /// The outside.
+    pub clients: Arc<Clients>,
+    /// habops' own memory, read-only.
+    pub records: Arc<dyn Records>,
+    /// The catalogue.
+    pub commands: Arc<Commands>,
+    /// Who holds which role.
+    pub policy: Arc<Policy>,
+    /// What habops knows of itself: name and value, in order.
+    pub vitals: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+    /// What was asked, by whom, about which nodes.
+    pub asked: Arc<Asked>,
+}
+
+/// What was asked, by whom, about which nodes.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The operation; 0 for one that could not be recorded.
+    pub operation: OperationId,
+    /// Who, and what they may.
+    pub standing: Standing,
+    /// The command.
+    pub spec: Arc<CommandSpec>,
+    /// The flags.
+    pub flags: Flags,
+    /// Where it was typed.
+    pub whence: Whence,
+    /// The incident that hears of it.
+    pub incident: Option<IncidentId>,
+    /// The nodes it was authorized for; empty for a command without a target.
+    pub nodes: Vec<Node>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// [`Look`], and the ways to tell of progress and to be told to stop.
+pub struct Work {
+    /// What may be looked at.
+    pub look: Look,
+    progress: watch::Sender<Option<Output>>,
+    stop: CancellationToken,
+    fence: Fence,
+}
+
+/// Asks whether this process still owns the operation.
+pub type Fence = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+impl Work {
+    /// For the pipeline: progress goes to that channel, the token stops it, the fence is asked before each node.
+    pub fn new(
+        look: Look,
+        progress: watch::Sender<Option<Output>>,
+        stop: CancellationToken,
+        fence: Fence,
+    ) -> Self {
+        Self {
+            look,
+            progress,
+            stop,
+            fence,
+        }
+    }
+
+    /// Tells how it stands. The latest wins; the pipeline redacts, coalesces and posts it.
+    pub fn report(&self, output: Output) {
+        self.progress.send_replace(Some(output));
+    }
+
+    /// Whether a person asked for it to stop.
+    pub fn stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Asked before each node is touched: whether this process still owns the operation (its lease and fencing number hold).
+    pub async fn may_touch(&self) -> std::result::Result<(), String> {
+        if (self.fence)().await {
+            Ok(())
+        } else {
+            Err("not begun: another process has taken over this operation".to_owned())
+        }
+    }
+
+    /// Returns when a person asks for it to stop.
+    pub async fn until_stopped(&self) {
+        self.stop.cancelled().await;
+    }
+}
+
+/// A handler without its types, as the pipeline holds it.
+pub trait Deed: Send + Sync {
+    /// [`Handler::plan`] on JSON.
+    fn plan<'a>(&'a self, args: Value, look: &'a Look) -> BoxFuture<'a, Result<Proposal<Value>>>;
+    /// [`Handler::run`] on JSON.
+    fn run<'a>(
+        &'a self,
+        plan: &'a Cleared<Value>,
+        work: &'a Work,
+    ) -> BoxFuture<'a, Result<Outcome>>;
+    /// [`Handler::by_hand`] on JSON.
+    fn by_hand(&self, plan: &Value, look: &Look) -> Vec<String>;
+    /// Whether these arguments deserialise into the handler's own.
+    fn takes(&self, args: Value) -> std::result::Result<(), String>;
+}
+
+struct Typed<H>(std::marker::PhantomData<H>);
+
+impl<H: Handler> Deed for Typed<H> {
+    fn plan<'a>(&'a self, args: Value, look: &'a Look) -> BoxFuture<'a, Result<Proposal<Value>>> {
+        Box::pin(async move {
+            let args = H::Args::deserialize(args)
+                .context("the catalogue's arguments do not fit their handler")?;
+            let proposal = H::plan(args, look).await?;
+            let plan = serde_json::to_value(proposal.plan).context("a plan cannot be written")?;
+            Ok(Proposal {
+                plan,
+                preview: proposal.preview,
+                fingerprint: proposal.fingerprint,
+            })
+        })
+    }
+
+    fn run<'a>(
+        &'a self,
+        plan: &'a Cleared<Value>,
+        work: &'a Work,
+    ) -> BoxFuture<'a, Result<Outcome>> {
+        Box::pin(async move {
+            let plan = plan
+                .read::<H::Plan>()
+                .context("a stored plan cannot be read; ask again for a fresh one")?;
+            H::run(&plan, work).await
+        })
+    }
+
+    fn by_hand(&self, plan: &Value, look: &Look) -> Vec<String> {
+        H::Plan::deserialize(plan)
+            .map(|plan| H::by_hand(&plan, look))
+            .unwrap_or_default()
+    }
+
+    fn takes(&self, args: Value) -> std::result::Result<(), String> {
+        H::Args::deserialize(args)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Every handler by its word.
+pub struct Registry {
+    deeds: BTreeMap<&'static str, Arc<dyn Deed>>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Registry {
+    /// All of them; the one list.
+    pub fn new() -> Self {
+        let mut deeds: BTreeMap<&'static str, Arc<dyn Deed>> = BTreeMap::new();
+        let mut add = |word: &'static str, deed: Arc<dyn Deed>| {
+            let before = deeds.insert(word, deed);
+            assert!(before.is_none(), "two handlers are called {word}");
+        };
+        macro_rules! register {
+            ($($word:literal => $handler:ty,)+) => { $(add($word, Arc::new(Typed::<$handler>(std::marker::PhantomData)));)+ };
+        }
+        register! {
+            "approvals" => approvals::Approvals,
+            "approve" => operations::Approve,
+            "audit" => audit::Audit,
+            "cancel" => operations::Cancel,
+            "deny" => operations::Deny,
+            "freeze" => freeze::Freeze,
+            "help" => help::Help,
+            "incident_close" => incident::Close,
+            "incident_link" => incident::Link,
+            "incident_list" => incident::List,
+            "incident_note" => incident::Note,
+            "incident_open" => incident::Open,
+            "incident_timeline" => incident::Timeline,
+            "retry" => operations::Retry,
+            "self" => about::About,
+            "services" => services::Services,
+            "status" => status::Status,
+            "unfreeze" => freeze::Unfreeze,
+            "why" => why::Why,
+        }
+        Self { deeds }
+    }
+
+    /// Their words.
+    pub fn words(&self) -> Vec<&'static str> {
+        self.deeds.keys().copied().collect()
+    }
+
+    /// What runs for a command: its handler, or the runner of its runbook.
+    pub fn deed(&self, spec: &CommandSpec) -> Option<Arc<dyn Deed>> {
+        match &spec.source {
+            Source::Handler(word) => self.deeds.get(word.as_str()).cloned(),
+            Source::Runbook(_) => Some(Arc::new(Typed::<runbook::RunbookHandler>(
+                std::marker::PhantomData,
+            ))),
+            Source::Query(_) => None,
+        }
+    }
+}

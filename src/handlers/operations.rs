@@ -1,0 +1,49 @@
+//! `approve`, `deny`, `cancel`, `retry`: the buttons as commands, for when buttons fail. The pipeline judges and does them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Handler, Look, Result, Work};
+use crate::domain::{
+    ids::OperationId,
+    journey::{Cleared, Effect, Outcome, Proposal},
+    output::{Output, Status},
+};
+
+/// Which operation.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+pub struct Args {
+    operation: OperationId,
+}
+
+macro_rules! on_an_operation {
+    ($($(#[$doc:meta])* $name:ident, $title:literal, |$operation:ident| $effect:expr;)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl Handler for $name {
+            type Args = Args;
+            type Plan = Args;
+
+            async fn plan(args: Args, _look: &Look) -> Result<Proposal<Args>> {
+                Ok(Proposal::just(args))
+            }
+
+            async fn run(plan: &Cleared<Args>, _work: &Work) -> Result<Outcome> {
+                let $operation = plan.plan().operation;
+                // The pipeline's judgement takes the place of this title.
+                Ok(Outcome::from(Output::new(Status::Done, format!($title, $operation))).effect($effect))
+            }
+        }
+    )+};
+}
+
+on_an_operation! {
+    /// `/habops approve`: says yes to an operation that waits.
+    Approve, "{} approved", |operation| Effect::Decide { operation, yes: true };
+    /// `/habops deny`: says no to it.
+    Deny, "{} denied", |operation| Effect::Decide { operation, yes: false };
+    /// `/habops cancel`: asks an operation to stop.
+    Cancel, "{} asked to stop", |operation| Effect::Cancel { operation };
+    /// `/habops retry`: enters an ended operation's command again.
+    Retry, "{} entered again", |operation| Effect::Retry { operation };
+}

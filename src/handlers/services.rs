@@ -1,0 +1,207 @@
+//! `/habops services`: what each Supervisor has loaded, in one table whatever its version prints.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Handler, Look, Result, Work, hosts};
+use crate::{
+    clients::ssh::{Command, End, Error, Host, Output as Answer},
+    domain::{
+        journey::{Cleared, Outcome, Proposal},
+        output::{HostOutcome, HostState, Output, Part, Status},
+        supervisor::{self, Report, Service, ServiceState},
+    },
+};
+
+/// Which nodes; resolved when it was authorized.
+#[derive(Deserialize, Serialize)]
+pub struct Args {
+    target: String,
+}
+
+/// The word in the registry.
+pub struct Services;
+
+/// Longest `hab sup status` may take on a node.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A service list is a few KiB.
+const MOST_OUTPUT: usize = 256 * 1024;
+
+fn command() -> Command {
+    Command::new(["sudo", "-n", "hab", "sup", "status"])
+        .limit(MOST_OUTPUT)
+        .timeout(PATIENCE)
+}
+
+impl Handler for Services {
+    type Args = Args;
+    type Plan = Args;
+
+    async fn plan(args: Args, _look: &Look) -> Result<Proposal<Args>> {
+        Ok(Proposal::just(args))
+    }
+
+    async fn run(_plan: &Cleared<Args>, work: &Work) -> Result<Outcome> {
+        let look = &work.look;
+        let targets: Vec<Host> = look.asked.nodes.iter().map(hosts::of).collect();
+        let (ssh, command) = (&look.clients.ssh, command());
+        let answers = ssh.on_each(&targets, |host| ssh.run(host, &command)).await;
+        let (mut rows, mut nodes) = (Vec::new(), Vec::new());
+        for (host, answer) in answers {
+            let (outcome, services) = read(&host.name, answer);
+            rows.extend(services.iter().map(|service| row(&host.name, service)));
+            nodes.push(outcome);
+        }
+        Ok(output(rows, nodes).into())
+    }
+
+    fn by_hand(_plan: &Args, look: &Look) -> Vec<String> {
+        look.asked
+            .nodes
+            .iter()
+            .filter_map(|node| hosts::by_hand(node, &command()))
+            .collect()
+    }
+}
+
+fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome, Vec<Service>) {
+    let outcome = |state, said: String| HostOutcome {
+        node: node.to_owned(),
+        state,
+        said,
+        facts: Vec::new(),
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let state = if error.is_unreachable() || error.is_host_key() {
+                HostState::Unreachable
+            } else {
+                HostState::Failed
+            };
+            return (outcome(state, error.to_string()), Vec::new());
+        }
+    };
+    let exit = match &answer.end {
+        End::Exit(status) => *status,
+        End::Signal(signal) => {
+            return (
+                outcome(
+                    HostState::Failed,
+                    format!("hab was ended by signal {signal}"),
+                ),
+                Vec::new(),
+            );
+        }
+        End::Vanished => {
+            return (
+                outcome(
+                    HostState::Failed,
+                    "the connection closed before hab had ended".to_owned(),
+                ),
+                Vec::new(),
+            );
+        }
+    };
+    let text = if answer.stdout.is_empty() {
+        answer.complaint()
+    } else {
+        answer.text()
+    };
+    match supervisor::read(&text, exit) {
+        Report::Services(services) => {
+            let down = services
+                .iter()
+                .filter(|service| service.state != ServiceState::Up)
+                .count();
+            let said = format!(
+                "{} of {} services up",
+                services.len() - down,
+                services.len()
+            );
+            (outcome(HostState::Done, said), services)
+        }
+        Report::Nothing => (
+            outcome(HostState::Done, "no services are loaded".to_owned()),
+            Vec::new(),
+        ),
+        Report::NotRunning => {
+            let said =
+                "the Supervisor is not running (exit 3): `sudo systemctl start hab-sup` starts it";
+            (outcome(HostState::Failed, said.to_owned()), Vec::new())
+        }
+        Report::NotLoaded => (
+            outcome(
+                HostState::Failed,
+                "that package is not loaded (exit 2)".to_owned(),
+            ),
+            Vec::new(),
+        ),
+        Report::Unknown(line) => {
+            let complaint = answer.complaint();
+            let why = complaint
+                .lines()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or(&line)
+                .trim();
+            (
+                outcome(
+                    HostState::Failed,
+                    format!("hab sup status ended with {exit}: {why}"),
+                ),
+                Vec::new(),
+            )
+        }
+    }
+}
+
+fn row(node: &str, service: &Service) -> Vec<String> {
+    let none = || "–".to_owned();
+    let mut ident = service.ident.split('/').skip(2);
+    vec![
+        node.to_owned(),
+        service.name().to_owned(),
+        match &service.desired {
+            Some(desired) if *desired != service.state => {
+                format!("{}, wanted {}", service.state.word(), desired.word())
+            }
+            _ => service.state.word().to_owned(),
+        },
+        service.elapsed.map_or_else(none, |seconds| {
+            humantime::format_duration(Duration::from_secs(seconds)).to_string()
+        }),
+        service.pid.map_or_else(none, |pid| pid.to_string()),
+        service.group.clone(),
+        ident.next().map_or_else(none, |version| {
+            format!("{version}/{}", ident.next().unwrap_or_default())
+        }),
+    ]
+}
+
+fn output(mut rows: Vec<Vec<String>>, nodes: Vec<HostOutcome>) -> Output {
+    let down = rows.iter().filter(|row| row[2] != "up").count();
+    let failed = nodes
+        .iter()
+        .filter(|node| node.state != HostState::Done)
+        .count();
+    rows.sort_by_key(|row| row[2] == "up");
+    let title = match (rows.len(), down) {
+        (0, _) => "No service was found".to_owned(),
+        (total, 0) => format!("All {total} services are up"),
+        (total, down) => format!("{down} of {total} services are not up"),
+    };
+    let status = match failed {
+        0 => Status::Done,
+        all if all == nodes.len() => Status::Failed,
+        _ => Status::Partly,
+    };
+    let mut output = Output::new(status, title);
+    if !rows.is_empty() {
+        let columns = ["node", "service", "state", "for", "pid", "group", "release"]
+            .map(str::to_owned)
+            .to_vec();
+        output = output.with(Part::Table { columns, rows });
+    }
+    output.with(Part::Hosts(nodes))
+}

@@ -1,0 +1,309 @@
+//! `/habops status`: how each node is, worst first. One script a node, all nodes at once.
+
+mod reading;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use self::reading::Reading;
+use super::{Handler, Look, Result, Work, hosts};
+use crate::{
+    clients::ssh::{Command, Error, Host},
+    domain::{
+        journey::{Cleared, Outcome, Proposal},
+        node::{Fleet, Node},
+        output::{HostOutcome, HostState, Output, Part, Status as Ended},
+        supervisor::ServiceState,
+    },
+};
+
+/// The nodes come with the command; the target itself was resolved when it was authorized.
+#[derive(Deserialize, Serialize)]
+pub struct Args {
+    #[serde(default)]
+    target: Option<String>,
+}
+
+/// The word in the registry.
+pub struct Status;
+
+/// Longest a node may take once connected: `hab` on a busy node takes seconds, not minutes.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Far above what a healthy node prints (2 KiB).
+const MOST_OUTPUT: usize = 64 * 1024;
+/// A clock further off than this makes log lines of two nodes misleading to compare.
+const CLOCK_TOLERANCE: f64 = 2.0;
+/// Share of a disk or of memory in use from which it is worth saying, in per cent.
+const FULL: u64 = 90;
+
+impl Handler for Status {
+    type Args = Args;
+    type Plan = Args;
+
+    async fn plan(args: Args, _look: &Look) -> Result<Proposal<Args>> {
+        Ok(Proposal::just(args))
+    }
+
+    async fn run(_plan: &Cleared<Args>, work: &Work) -> Result<Outcome> {
+        let look = &work.look;
+        let nodes = &look.asked.nodes;
+        let running: Vec<&Node> = nodes.iter().filter(|node| is_running(node)).collect();
+        let targets: Vec<Host> = running.iter().map(|node| hosts::of(node)).collect();
+        let command = command();
+        let ssh = &look.clients.ssh;
+        let mut answers = std::pin::pin!(ssh.fan_out(&targets, |host| {
+            let command = &command;
+            async move {
+                let answer = ssh.run(host, command).await;
+                (answer, Timestamp::now())
+            }
+        }));
+        let mut rows: Vec<(u8, HostOutcome)> = nodes
+            .iter()
+            .filter(|node| !is_running(node))
+            .map(not_running)
+            .collect();
+        let mut at = 0;
+        while let Some((_, (answer, heard))) = answers.next().await {
+            rows.push(row(running[at], answer, heard));
+            at += 1;
+            work.report(Output::new(
+                Ended::Running,
+                format!("{at} of {} nodes have answered", running.len()),
+            ));
+        }
+        rows.sort_by(|(one, a), (other, b)| one.cmp(other).then_with(|| a.node.cmp(&b.node)));
+        let fleet = look.clients.fleet.snapshot().await;
+        Ok(output(rows, &fleet).into())
+    }
+
+    fn by_hand(_plan: &Args, look: &Look) -> Vec<String> {
+        look.asked
+            .nodes
+            .iter()
+            .filter_map(|node| {
+                hosts::by_hand(node, &Command::new(["sudo", "-n", "hab", "sup", "status"]))
+            })
+            .collect()
+    }
+}
+
+/// The one script. Every part may fail without hurting the others; `@@` begins a part, `@exit` tells how it ended.
+pub const SCRIPT: &str = r#"LC_ALL=C; export LC_ALL
+part() { printf '\n@@%s\n' "$1"; shift; "$@" 2>&1; printf '\n@exit %s\n' "$?"; }
+part date date -u +%s.%N
+part unit systemctl show hab-sup -p ActiveState -p SubState -p MainPID -p ActiveEnterTimestamp -p NRestarts
+part services sudo -n hab sup status
+part uptime cat /proc/uptime
+part load cat /proc/loadavg
+part cpus nproc
+part memory cat /proc/meminfo
+part disk df -P -k / /hab
+"#;
+
+fn command() -> Command {
+    Command::script(SCRIPT, std::iter::empty::<String>())
+        .limit(MOST_OUTPUT)
+        .timeout(PATIENCE)
+}
+
+fn is_running(node: &Node) -> bool {
+    node.ec2.as_ref().is_none_or(|ec2| ec2.state == "running")
+}
+
+fn not_running(node: &Node) -> (u8, HostOutcome) {
+    let state = node
+        .ec2
+        .as_ref()
+        .map_or("unknown", |ec2| ec2.state.as_str());
+    let said = format!("{state} in EC2");
+    (
+        2,
+        HostOutcome {
+            node: node.name.to_string(),
+            state: HostState::Skipped,
+            said,
+            facts: facts(node, None),
+        },
+    )
+}
+
+/// One node's row, and how bad it is: 0 is worst.
+fn row(
+    node: &Node,
+    answer: std::result::Result<crate::clients::ssh::Output, Error>,
+    heard: Timestamp,
+) -> (u8, HostOutcome) {
+    let name = node.name.to_string();
+    match answer {
+        Err(error) => {
+            let state = if error.is_unreachable() || error.is_host_key() {
+                HostState::Unreachable
+            } else {
+                HostState::Failed
+            };
+            (
+                0,
+                HostOutcome {
+                    node: name,
+                    state,
+                    said: error.to_string(),
+                    facts: facts(node, None),
+                },
+            )
+        }
+        Ok(output) => {
+            let reading = Reading::of(&output.text(), heard, output.took);
+            let (rank, said) = judged(&reading);
+            (
+                rank,
+                HostOutcome {
+                    node: name,
+                    state: HostState::Done,
+                    said,
+                    facts: facts(node, Some(&reading)),
+                },
+            )
+        }
+    }
+}
+
+/// How bad it is, and the one line that says why.
+fn judged(reading: &Reading) -> (u8, String) {
+    let services = match &reading.services {
+        Err(why) => return (1, why.clone()),
+        Ok(services) => services,
+    };
+    let down: Vec<&str> = services
+        .iter()
+        .filter(|service| service.state != ServiceState::Up)
+        .map(|service| service.name())
+        .collect();
+    if !down.is_empty() {
+        return (1, format!("{} down", down.join(", ")));
+    }
+    let mut remarks = Vec::new();
+    if let Ok(disk) = &reading.disk
+        && disk.used_percent >= FULL
+    {
+        remarks.push(format!("disk {}% full", disk.used_percent));
+    }
+    if let Ok(memory) = &reading.memory
+        && memory.used_percent >= FULL
+    {
+        remarks.push(format!("memory {}% used", memory.used_percent));
+    }
+    if let Ok(skew) = reading.clock
+        && skew.abs() > CLOCK_TOLERANCE
+    {
+        remarks.push(format!("clock {skew:+.1} s off"));
+    }
+    if remarks.is_empty() {
+        (4, "up".to_owned())
+    } else {
+        (3, remarks.join(", "))
+    }
+}
+
+/// The table's cells. What is missing is a dash with its reason, never a failed row.
+fn facts(node: &Node, reading: Option<&Reading>) -> Vec<(String, String)> {
+    let cell = |name: &str, value: String| (name.to_owned(), value);
+    let none = || "–".to_owned();
+    let told = |value: std::result::Result<String, String>| {
+        value.unwrap_or_else(|why| format!("– ({why})"))
+    };
+    let ec2 = node
+        .ec2
+        .as_ref()
+        .map_or_else(none, |ec2| match &ec2.checks {
+            Some(checks) => format!("{}, checks {checks}", ec2.state),
+            None => ec2.state.clone(),
+        });
+    let Some(reading) = reading else {
+        let names = ["services", "supervisor", "load", "memory", "disk", "clock"];
+        return names
+            .into_iter()
+            .map(|name| cell(name, none()))
+            .chain([cell("EC2", ec2)])
+            .collect();
+    };
+    let services = match &reading.services {
+        Err(_) => none(),
+        Ok(services) => services
+            .iter()
+            .map(reading::service_cell)
+            .collect::<Vec<_>>()
+            .join("; "),
+    };
+    vec![
+        cell("services", services),
+        cell("supervisor", told(reading.unit.clone())),
+        cell("load", told(reading.load.clone())),
+        cell(
+            "memory",
+            told(reading.memory.clone().map(|memory| memory.to_string())),
+        ),
+        cell(
+            "disk",
+            told(reading.disk.clone().map(|disk| disk.to_string())),
+        ),
+        cell(
+            "clock",
+            told(reading.clock.clone().map(|skew| format!("{skew:+.1} s"))),
+        ),
+        cell("EC2", ec2),
+    ]
+}
+
+fn output(rows: Vec<(u8, HostOutcome)>, fleet: &Fleet) -> Output {
+    let total = rows.len();
+    let well = rows.iter().filter(|(rank, _)| *rank >= 3).count();
+    let reached = rows
+        .iter()
+        .filter(|(_, row)| row.state == HostState::Done)
+        .count();
+    let title = match rows.first() {
+        Some((rank, worst)) if *rank < 3 => format!(
+            "{well} of {total} nodes are up; worst: {}, {}",
+            worst.node,
+            first_clause(&worst.said)
+        ),
+        _ if total == 1 => format!("{} is up", rows[0].1.node),
+        _ => format!("All {total} nodes are up"),
+    };
+    let status = match reached {
+        0 => Ended::Failed,
+        some if some
+            < rows
+                .iter()
+                .filter(|(_, row)| row.state != HostState::Skipped)
+                .count() =>
+        {
+            Ended::Partly
+        }
+        _ => Ended::Done,
+    };
+    let mut output = Output::new(status, title)
+        .with(Part::Hosts(rows.into_iter().map(|(_, row)| row).collect()));
+    if let Some(stale) = &fleet.stale {
+        let since = fleet
+            .read_at
+            .map(|at| {
+                format!(
+                    " The list is from {}.",
+                    at.strftime("%Y-%m-%d %H:%M:%S UTC")
+                )
+            })
+            .unwrap_or_default();
+        output = output.text(format!("EC2 cannot be read: {stale}.{since}"));
+    }
+    output
+}
+
+/// Up to the first semicolon: the rest of a sentence of advice does not belong into a title.
+fn first_clause(said: &str) -> &str {
+    said.split(';').next().unwrap_or(said)
+}

@@ -1,0 +1,128 @@
+//! `Parsed` → `Authorized`: may this person, here, on these nodes. Fetches what the pure rule judges by.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use tracing::warn;
+
+use super::Pipeline;
+use crate::domain::{
+    actor::{Actor, Profile, Standing},
+    failure::{Failure, Refusal},
+    ids::{TeamId, UserId},
+    journey::{Authorized, Parsed, authorize},
+    node::Node,
+    policy::Reading,
+    target::Target,
+};
+
+impl Pipeline {
+    /// Reads who they are and which nodes are meant, and judges.
+    pub(super) async fn authorize(
+        &self,
+        parsed: Parsed,
+        actor: &Actor,
+    ) -> Result<Authorized, Failure> {
+        let standing = self.standing(actor).await;
+        let nodes = self.nodes(&parsed).await?;
+        let freezes = if parsed.spec().changes {
+            self.parts
+                .store
+                .freezes()
+                .await
+                .context("cannot read the freezes")?
+        } else {
+            Vec::new()
+        };
+        Ok(authorize(
+            parsed,
+            &standing,
+            nodes,
+            &freezes,
+            &self.parts.settings.default_environment,
+        )?)
+    }
+
+    /// What an actor is and may be now. What cannot be read counts as a no (law 7).
+    pub(super) async fn standing(&self, actor: &Actor) -> Standing {
+        let nowhere = TeamId::from("");
+        let home = self.parts.settings.home.as_ref().unwrap_or(&nowhere);
+        let reading = match actor {
+            Actor::Person { user, .. } => self.reading(user).await,
+            _ => Reading::default(),
+        };
+        self.parts.policy.standing(actor, home, &reading)
+    }
+
+    async fn reading(&self, user: &UserId) -> Reading {
+        let Some(directory) = &self.parts.clients.directory else {
+            return Reading::default();
+        };
+        let profile = match directory.person(user).await {
+            Ok(person) => Some(Profile {
+                team: person.team_id.clone(),
+                name: person.shown_name().to_owned(),
+                is_bot: person.is_bot,
+                is_restricted: person.is_restricted,
+                is_ultra_restricted: person.is_ultra_restricted,
+                is_stranger: person.is_stranger,
+                deleted: person.deleted,
+                time_zone: person.tz.clone(),
+                email: person.email().map(str::to_owned),
+            }),
+            Err(error) => {
+                warn!("cannot read who {user} is: {error}");
+                None
+            }
+        };
+        let mut groups = BTreeSet::new();
+        for group in self.parts.policy.groups() {
+            match directory.members(&group).await {
+                Ok(members) if members.contains(user) => {
+                    groups.insert(group);
+                }
+                Ok(_) => {}
+                Err(error) => warn!("cannot read the members of {group}: {error}"),
+            }
+        }
+        Reading {
+            profile,
+            groups,
+            on_call: false,
+        }
+    }
+
+    /// The nodes meant, frozen here. A look without a target means the whole fleet.
+    async fn nodes(&self, parsed: &Parsed) -> Result<Vec<Node>, Failure> {
+        if !parsed.takes_target() {
+            return Ok(Vec::new());
+        }
+        let fleet = self.parts.clients.fleet.snapshot().await;
+        match parsed.target() {
+            Some(typed) => {
+                let target = Target::parse(typed).map_err(unresolved)?;
+                Ok(target.resolve(&fleet).map_err(unresolved)?)
+            }
+            None if parsed.spec().changes => Ok(Vec::new()),
+            None if fleet.nodes.is_empty() => {
+                let why = fleet
+                    .stale
+                    .clone()
+                    .unwrap_or_else(|| "no node is configured and none was found".to_owned());
+                Err(Refusal::not_now(format!("The fleet is empty: {why}.")).into())
+            }
+            None => Ok(fleet.nodes.clone()),
+        }
+    }
+}
+
+fn unresolved(why: crate::domain::target::Unresolved) -> Refusal {
+    let said = why.to_string();
+    let mut characters = said.chars();
+    let capital: String = characters
+        .next()
+        .map(|c| c.to_uppercase().chain(characters).collect())
+        .unwrap_or_default();
+    let stop = if capital.ends_with('?') { "" } else { "." };
+    Refusal::usage(format!("{capital}{stop}")).or_else("All nodes", "status")
+}

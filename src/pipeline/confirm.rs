@@ -1,0 +1,481 @@
+//! `Planned` → `Cleared`: needs no approval, or has it. The card, the yes, the no, the lapse.
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use tracing::info;
+
+use super::{Case, Pipeline, outbox::Seen};
+use crate::{
+    domain::{
+        actor::{Actor, Membership, Standing},
+        audit::Event,
+        command::Confirm,
+        failure::{Failure, Refusal},
+        ids::OperationId,
+        incident::{EntryKind, TimelineEntry},
+        journey::{Approval, Cleared, Clearing, Planned, clear, may_decide, redact, revive},
+        message::Lane,
+        operation::{Operation, State, StoredProposal},
+        output::{Action, Choice, Output, Part, Status, Weight},
+    },
+    store::{Change, End},
+};
+
+impl Pipeline {
+    /// May it run at once?
+    pub(super) fn confirm(&self, planned: Planned) -> Result<Clearing, Failure> {
+        Ok(clear(planned, None)?)
+    }
+
+    /// Opens the card and waits for a yes, in the store. At a terminal with `--yes` the asker says it at once.
+    pub(super) async fn ask(&self, case: &Case, planned: Planned) -> Result<(), Failure> {
+        let authorized = planned.routed().authorized();
+        let spec = authorized.parsed().spec();
+        let now = self.now();
+        let expires_at = now
+            .checked_add(spec.expires.unwrap_or(self.parts.settings.expires))
+            .context("a confirmation cannot be dated")?;
+        let named = match authorized.confirm() {
+            Confirm::Named(arg) => authorized
+                .parsed()
+                .args()
+                .get(arg)
+                .and_then(|value| value.as_str())
+                .map(str::to_owned),
+            _ => None,
+        };
+        let preview = redact(planned.proposal().preview.clone(), &self.parts.rules);
+        let stored = StoredProposal {
+            plan: planned.proposal().plan.clone(),
+            preview: preview.output().clone(),
+            fingerprint: planned.proposal().fingerprint.clone(),
+            confirm: authorized.confirm().clone(),
+            expires_at,
+            approved_by: None,
+            named,
+        };
+        let open = self
+            .parts
+            .store
+            .open_incidents()
+            .await
+            .context("cannot read the open incidents")?;
+        let mut operation = case.operation.clone();
+        operation.incident = incident_of(&planned);
+        let approve = self.offer(Action::Approve, Some(operation.id), Some(expires_at));
+        let deny = self.offer(Action::Deny, Some(operation.id), Some(expires_at));
+        let card = self.card_that_asks(
+            &operation,
+            &stored,
+            &approve.id.to_string(),
+            &deny.id.to_string(),
+        );
+        let seen = self.seen(&operation, planned.routed(), &open);
+        let (wishes, mut offers) = self.shown(
+            &operation,
+            State::Awaiting,
+            &seen,
+            Lane::Confirm,
+            &redact(card, &self.parts.rules),
+        );
+        offers.extend([approve, deny]);
+        let event = Event::Asked {
+            confirm: stored.confirm.to_string(),
+            fingerprint: stored.fingerprint.clone(),
+        };
+        let change = Change {
+            environments: Some(authorized.environments().clone()),
+            nodes: Some(authorized.nodes().to_vec()),
+            incident: operation.incident,
+            answer: planned.routed().answer().cloned(),
+            changes: Some(spec.changes),
+            proposal: Some(stored.clone()),
+            events: vec![event],
+            timeline: self.entry(
+                &operation,
+                EntryKind::Decision,
+                format!("{} asked for: {}", operation.id, operation.text),
+            ),
+            wishes,
+            offers,
+            ..Change::default()
+        };
+        let asked = self
+            .parts
+            .store
+            .step(operation.id, State::Received, State::Awaiting, change)
+            .await
+            .context("cannot open the confirmation")?;
+        if asked.won() {
+            self.refresh_card(operation.incident).await;
+            if case.yes && stored.confirm == Confirm::Own {
+                let standing = self.standing(&operation.actor).await;
+                self.decide(operation.id, &standing, true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges a yes or a no to an operation that waits, and carries it out. Returns what to tell whoever said it.
+    pub(super) async fn decide(
+        &self,
+        id: OperationId,
+        by: &Standing,
+        yes: bool,
+    ) -> Result<Output, Failure> {
+        let operation = self
+            .parts
+            .store
+            .operation(id)
+            .await
+            .context("cannot read the operation")?;
+        let operation = operation.ok_or_else(|| {
+            Refusal::usage(format!(
+                "There is no operation {id}. `approvals` lists what waits."
+            ))
+        })?;
+        let Some(proposal) = operation
+            .proposal
+            .clone()
+            .filter(|_| operation.state == State::Awaiting)
+        else {
+            return Err(Refusal::not_now(too_late(&operation)).into());
+        };
+        let planned =
+            revive(self.parsed(&operation)?, &operation).context("a card without a plan")?;
+        let now = self.now();
+        if now >= proposal.expires_at {
+            self.lapse(&operation).await?;
+            return Err(Refusal::not_now(
+                "This confirmation has expired. Ask again for a fresh one.",
+            )
+            .or_else("Ask again", operation.text.clone())
+            .into());
+        }
+        if !yes {
+            let own =
+                by.actor == operation.actor && !matches!(by.membership, Membership::Outside(_));
+            if !own {
+                may_decide(planned.routed().authorized(), by)?;
+            }
+            return self.say_no(&operation, by).await;
+        }
+        may_decide(planned.routed().authorized(), by)?;
+        let case = Case {
+            operation: operation.clone(),
+            fence: operation.fence,
+            yes: false,
+        };
+        let fresh = self.proposal(&case, planned.routed()).await?;
+        let approval = Approval {
+            by,
+            at: now,
+            expires_at: proposal.expires_at,
+            fingerprint: &fresh.fingerprint,
+        };
+        let Clearing::Cleared(cleared) = clear(planned, Some(approval))? else {
+            return Err(anyhow::anyhow!("an approved plan was not cleared").into());
+        };
+        let stored = StoredProposal {
+            approved_by: Some((by.actor.clone(), now)),
+            ..proposal
+        };
+        let decided = self.decided(&operation, "approved", &by.actor, State::Approved);
+        let change = Change {
+            proposal: Some(stored),
+            ..decided
+        };
+        let stepped = self
+            .parts
+            .store
+            .step(id, State::Awaiting, State::Approved, change)
+            .await
+            .context("cannot write the approval")?;
+        let Some(fence) = stepped.fence() else {
+            let operation = self
+                .parts
+                .store
+                .operation(id)
+                .await
+                .context("cannot read the operation")?
+                .unwrap_or(operation);
+            return Err(Refusal::not_now(too_late(&operation)).into());
+        };
+        info!("{id} approved by {}", by.actor);
+        let approved = Case {
+            operation: Operation {
+                state: State::Approved,
+                fence,
+                ..operation
+            },
+            fence,
+            yes: false,
+        };
+        self.parts
+            .tasks
+            .spawn(self.clone().run_approved(approved, cleared));
+        Ok(Output::new(Status::Done, format!("{id} approved")))
+    }
+
+    /// Boxed, because what runs may itself decide: `approve op-17` is a command like any other.
+    fn run_approved(
+        self,
+        approved: Case,
+        cleared: Cleared<serde_json::Value>,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if let Err(failure) = self.execute(&approved, State::Approved, cleared).await {
+                self.end_badly(&approved, failure).await;
+            }
+        })
+    }
+
+    async fn say_no(&self, operation: &Operation, by: &Standing) -> Result<Output, Failure> {
+        let id = operation.id;
+        let title = format!("Denied: {}", operation.text);
+        let output = redact(
+            Output::new(Status::Cancelled, title).text(format!("{} said no.", by.actor)),
+            &self.parts.rules,
+        );
+        let decided = self.decided(operation, "denied", &by.actor, State::Denied);
+        let wishes = self.end_of_card(operation, State::Denied, output.output().clone());
+        let end = End {
+            by: decided.by,
+            events: decided.events,
+            timeline: decided.timeline,
+            wishes,
+            ..End::new(State::Denied, output)
+        };
+        let stepped = self
+            .parts
+            .store
+            .finish(id, State::Awaiting, operation.fence, end)
+            .await
+            .context("cannot write the denial")?;
+        if !stepped.won() {
+            let operation = self
+                .parts
+                .store
+                .operation(id)
+                .await
+                .context("cannot read the operation")?;
+            return Err(
+                Refusal::not_now(operation.as_ref().map_or_else(String::new, too_late)).into(),
+            );
+        }
+        self.refresh_card(operation.incident).await;
+        Ok(Output::new(Status::Done, format!("{id} denied")))
+    }
+
+    /// Ends a card or a choice that nobody answered in time.
+    pub(super) async fn lapse(&self, operation: &Operation) -> Result<(), Failure> {
+        let (from, title) = match operation.state {
+            State::Awaiting => (State::Awaiting, format!("Expired: {}", operation.text)),
+            State::Choosing => (
+                State::Choosing,
+                format!("Nobody said which incident: {}", operation.text),
+            ),
+            _ => return Ok(()),
+        };
+        let output = redact(
+            Output::new(Status::Cancelled, title)
+                .text("Nobody answered in time, so nothing was done.")
+                .with(Part::Next {
+                    label: "Ask again".to_owned(),
+                    command: operation.text.clone(),
+                }),
+            &self.parts.rules,
+        );
+        let wishes = match from {
+            State::Awaiting => self.end_of_card(operation, State::Expired, output.output().clone()),
+            _ => self.only_to_asker(operation, State::Expired, "lapsed", output.output().clone()),
+        };
+        let decided = self.decided(operation, "expired", &Actor::Habops, State::Expired);
+        let end = End {
+            by: decided.by,
+            events: decided.events,
+            timeline: decided.timeline,
+            wishes,
+            ..End::new(State::Expired, output)
+        };
+        self.parts
+            .store
+            .finish(operation.id, from, operation.fence, end)
+            .await
+            .context("cannot write the expiry")?;
+        self.refresh_card(operation.incident).await;
+        Ok(())
+    }
+
+    /// What every decision writes: the audit, the timeline, and a card that is no longer pressable.
+    fn decided(&self, operation: &Operation, decision: &str, by: &Actor, state: State) -> Change {
+        let output = Output::new(
+            Status::Running,
+            format!("{}: {}", capital(decision), operation.text),
+        )
+        .text(format!(
+            "{decision} by {by}, {}",
+            self.now().strftime("%H:%M:%S UTC")
+        ));
+        Change {
+            by: Some(by.clone()),
+            events: vec![Event::Decided {
+                decision: decision.to_owned(),
+            }],
+            timeline: self.entry_by(
+                operation,
+                by,
+                EntryKind::Decision,
+                format!("{} {decision}: {}", operation.id, operation.text),
+            ),
+            wishes: self.end_of_card(operation, state, output),
+            ..Change::default()
+        }
+    }
+
+    /// The card's message, showing something else from now on: its buttons are gone.
+    fn end_of_card(
+        &self,
+        operation: &Operation,
+        state: State,
+        output: Output,
+    ) -> Vec<crate::domain::message::Wish> {
+        let Some(to) = self.card_place(operation) else {
+            return Vec::new();
+        };
+        let (wishes, _) = self.shown(
+            operation,
+            state,
+            &Seen::ByAll(to),
+            Lane::Confirm,
+            &redact(output, &self.parts.rules),
+        );
+        wishes
+    }
+
+    /// Where an operation's message is. The outbox keeps the key's first place, so only the channel matters here.
+    pub(super) fn card_place(
+        &self,
+        operation: &Operation,
+    ) -> Option<crate::domain::message::Destination> {
+        let place = operation
+            .answer
+            .clone()
+            .or_else(|| operation.whence.place().cloned())?;
+        Some(super::outbox::at_place(&place))
+    }
+
+    fn card_that_asks(
+        &self,
+        operation: &Operation,
+        proposal: &StoredProposal,
+        approve: &str,
+        deny: &str,
+    ) -> Output {
+        let id = operation.id;
+        let who = match &proposal.confirm {
+            Confirm::SecondPerson => "somebody other than the asker".to_owned(),
+            Confirm::Named(_) => format!("<@{}>", proposal.named.as_deref().unwrap_or("nobody")),
+            Confirm::Own | Confirm::Never => {
+                "anybody who may run it, the asker included".to_owned()
+            }
+        };
+        let mut card = Output::new(Status::Waiting, format!("Confirm: {}", operation.text));
+        card.parts.clone_from(&proposal.preview.parts);
+        if !proposal.preview.title.is_empty() {
+            card.parts
+                .insert(0, Part::Text(proposal.preview.title.clone()));
+        }
+        let choice = |label: &str, action, offer: &str, typed: &str, weight| Choice {
+            label: label.to_owned(),
+            action,
+            offer: offer.to_owned(),
+            typed: format!("{typed} {id}"),
+            weight,
+        };
+        card.with(Part::Ask {
+            question: format!(
+                "Needs a yes from {who}, until {}.",
+                proposal.expires_at.strftime("%H:%M:%S UTC")
+            ),
+            choices: vec![
+                choice(
+                    "Approve",
+                    Action::Approve,
+                    approve,
+                    "approve",
+                    Weight::Danger,
+                ),
+                choice("Deny", Action::Deny, deny, "deny", Weight::Plain),
+            ],
+        })
+    }
+
+    /// A timeline line in the asker's name, where an incident hears of it.
+    pub(super) fn entry(
+        &self,
+        operation: &Operation,
+        kind: EntryKind,
+        text: String,
+    ) -> Vec<TimelineEntry> {
+        self.entry_by(operation, &operation.actor, kind, text)
+    }
+
+    pub(super) fn entry_by(
+        &self,
+        operation: &Operation,
+        by: &Actor,
+        kind: EntryKind,
+        text: String,
+    ) -> Vec<TimelineEntry> {
+        let Some(incident) = operation.incident else {
+            return Vec::new();
+        };
+        vec![TimelineEntry {
+            incident,
+            at: self.now(),
+            actor: by.clone(),
+            kind,
+            text,
+            operation: Some(operation.id),
+        }]
+    }
+}
+
+/// The incident that hears of a planned command.
+pub(super) fn incident_of(planned: &Planned) -> Option<crate::domain::ids::IncidentId> {
+    match planned.routed().route() {
+        crate::domain::routing::Route::Incident { incident, .. } => Some(*incident),
+        _ => None,
+    }
+}
+
+/// Why a yes or a no comes too late.
+fn too_late(operation: &Operation) -> String {
+    let id = operation.id;
+    let approved = operation
+        .proposal
+        .as_ref()
+        .and_then(|proposal| proposal.approved_by.as_ref());
+    match (operation.state, approved) {
+        (State::Denied, _) => format!("{id} was denied already."),
+        (State::Expired, _) => format!("{id} has expired. Ask again for a fresh one."),
+        (State::Cancelled, _) => format!("{id} was cancelled."),
+        (_, Some((by, at))) => format!(
+            "{id} was approved already, by {by} at {}.",
+            at.strftime("%H:%M:%S UTC")
+        ),
+        (state, None) => format!(
+            "{id} does not wait for a confirmation; it is {}.",
+            state.word()
+        ),
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut characters = word.chars();
+    characters
+        .next()
+        .map(|c| c.to_uppercase().chain(characters).collect())
+        .unwrap_or_default()
+}

@@ -1,0 +1,650 @@
+//! `Cleared` → `Outcome`: the deed, recorded before and after; effects and the redacted output are written with the end state.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use futures_util::FutureExt as _;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    Case, Pipeline,
+    outbox::{Seen, at_place},
+};
+use crate::{
+    domain::{
+        audit::Event,
+        failure::{Failure, Refusal},
+        ids::{IncidentId, OperationId},
+        incident::{EntryKind, Home, Incident, IncidentState},
+        journey::{Cleared, Effect, OpenAt, Outcome, Redacted, Routed, redact},
+        message::{Carrier, Destination, Lane, MessageKey, Under, Wish},
+        operation::{Operation, State},
+        output::{Output, Part, Status},
+        routing::Route,
+    },
+    handlers::{Fence, Work},
+    store::{Change, End},
+};
+
+/// A command that has not ended by then shows that it runs; an earlier end is posted once.
+const SHOWS_AFTER: Duration = Duration::from_secs(1);
+/// How often progress is written as a wish, at most. The poster edits no oftener than every three seconds anyway.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Longest a look may run. A change is bounded by its own steps.
+const LONGEST_LOOK: Duration = Duration::from_secs(15 * 60);
+
+impl Pipeline {
+    /// Runs it, and writes what came of it.
+    pub(super) async fn execute(
+        &self,
+        case: &Case,
+        from: State,
+        cleared: Cleared<Value>,
+    ) -> Result<(), Failure> {
+        let authorized = cleared.authorized();
+        let parsed = authorized.parsed();
+        let spec = parsed.spec().clone();
+        let deed = self.deed(parsed)?;
+        let open = self
+            .parts
+            .store
+            .open_incidents()
+            .await
+            .context("cannot read the open incidents")?;
+        let mut operation = case.operation.clone();
+        operation.incident = match cleared.routed().route() {
+            Route::Incident { incident, .. } => Some(*incident),
+            _ => operation.incident,
+        };
+        let seen = self.seen(&operation, cleared.routed(), &open);
+        if !self.begin(case, from, &cleared, &operation).await? {
+            return Ok(()); // another process, or a cancel, was quicker; its end is the one that is seen
+        }
+        let stop = self.parts.stop.child_token();
+        let _running = Running::enter(self, operation.id, stop.clone());
+        let (progress, reported) = watch::channel(None);
+        let teller = self.tell_progress(operation.clone(), seen.clone(), reported, stop.clone());
+        let asked = self.asked(case, cleared.routed()).await;
+        let work = Work::new(
+            self.look(asked),
+            progress,
+            stop.clone(),
+            self.fence(operation.id, case.fence),
+        );
+        let deed = async {
+            if parsed.flags().by_hand {
+                return Ok(
+                    by_hand(&deed.by_hand(cleared.plan(), &work.look), parsed.text()).into(),
+                );
+            }
+            deed.run(&cleared, &work).await
+        };
+        let ran = AssertUnwindSafe(deed).catch_unwind();
+        let outcome = if spec.changes {
+            ran.await
+        } else {
+            tokio::select! {
+                outcome = timeout(LONGEST_LOOK, ran) => outcome.unwrap_or_else(|_| Ok(Err(anyhow!("it took longer than {} minutes", LONGEST_LOOK.as_secs() / 60).into()))),
+                () = stop.cancelled() => Ok(Ok(self.stopped(parsed.text()).into())),
+            }
+        };
+        teller.abort();
+        let outcome = match outcome {
+            Ok(Ok(outcome)) => self.judged(&cleared, outcome).await,
+            Ok(Err(failure)) => Err(failure),
+            Err(_panic) => {
+                Err(anyhow!("{} ended in the middle by a fault of habops", spec.name).into())
+            }
+        };
+        let outcome = outcome.unwrap_or_else(|failure| {
+            if let Failure::Broken(broken) = &failure {
+                tracing::error!("{} broke: {broken:#}", operation.id);
+            }
+            failure.output(&operation.id.to_string()).into()
+        });
+        let done = Done {
+            case,
+            operation: &operation,
+            routed: Some(cleared.routed()),
+            seen: &seen,
+            open: &open,
+            changes: spec.changes,
+        };
+        self.end(done, State::Running, outcome)
+            .await
+            .map_err(Failure::Broken)
+    }
+
+    /// Why a look ended early: a person said so, or the program ends and it can be run again.
+    fn stopped(&self, text: &str) -> Output {
+        if self.parts.stop.is_cancelled() {
+            Output::new(Status::Interrupted, format!("Interrupted: {text}"))
+                .text(
+                    "habops was stopped in the middle. It changes nothing, so it can be run again.",
+                )
+                .with(Part::Next {
+                    label: "Run again".to_owned(),
+                    command: text.to_owned(),
+                })
+        } else {
+            Output::new(Status::Cancelled, format!("Cancelled: {text}"))
+        }
+    }
+
+    /// Writes `started` before the first byte goes out (law 5). Whether this process may go on.
+    async fn begin(
+        &self,
+        case: &Case,
+        from: State,
+        cleared: &Cleared<Value>,
+        operation: &Operation,
+    ) -> Result<bool, Failure> {
+        let authorized = cleared.authorized();
+        let parsed = authorized.parsed();
+        let changes = parsed.spec().changes;
+        let event = Event::Started {
+            command: parsed.spec().name.to_string(),
+            nodes: authorized
+                .nodes()
+                .iter()
+                .map(|node| node.name.to_string())
+                .collect(),
+            changes,
+            reason: parsed.flags().reason.clone(),
+        };
+        let timeline = if changes {
+            self.entry(
+                operation,
+                EntryKind::Started,
+                format!("{} begins: {}", operation.id, operation.text),
+            )
+        } else {
+            Vec::new()
+        };
+        let change = Change {
+            environments: Some(authorized.environments().clone()),
+            nodes: Some(authorized.nodes().to_vec()),
+            incident: operation.incident,
+            answer: cleared.routed().answer().cloned(),
+            changes: Some(changes),
+            events: vec![event],
+            timeline,
+            ..Change::default()
+        };
+        let begun = self
+            .parts
+            .store
+            .step(case.operation.id, from, State::Running, change)
+            .await;
+        Ok(begun
+            .context("the start cannot be recorded, so nothing was run")?
+            .won())
+    }
+
+    fn fence(&self, id: OperationId, fence: u64) -> Fence {
+        let store = self.parts.store.clone();
+        Arc::new(move || {
+            let store = store.clone();
+            Box::pin(async move { store.holds(id, fence).await.unwrap_or(false) })
+        })
+    }
+
+    /// Shows that it runs once it takes longer than a moment, and watches for a cancel from another process.
+    fn tell_progress(
+        &self,
+        operation: Operation,
+        seen: Seen,
+        mut reported: watch::Receiver<Option<Output>>,
+        stop: CancellationToken,
+    ) -> tokio::task::JoinHandle<()> {
+        let pipeline = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SHOWS_AFTER).await;
+            let mut shown = None;
+            loop {
+                let latest = reported.borrow_and_update().clone();
+                let output = latest.unwrap_or_else(|| {
+                    Output::new(Status::Running, format!("Running: {}", operation.text))
+                });
+                if shown.as_ref() != Some(&output) && matches!(seen, Seen::ByAll(_)) {
+                    let redacted = redact(output.clone(), &pipeline.parts.rules);
+                    let (wishes, _) = pipeline.shown(
+                        &operation,
+                        State::Running,
+                        &seen,
+                        Lane::Progress,
+                        &redacted,
+                    );
+                    if let Err(error) = pipeline.parts.store.put(wishes).await {
+                        warn!("progress of {} cannot be shown: {error}", operation.id);
+                    }
+                    shown = Some(output);
+                }
+                if pipeline
+                    .parts
+                    .store
+                    .cancel_requested(operation.id)
+                    .await
+                    .unwrap_or(false)
+                {
+                    stop.cancel();
+                }
+                tokio::time::sleep(PROGRESS_EVERY).await;
+            }
+        })
+    }
+
+    /// Carries out what an outcome asks of other operations; the judgement becomes the output.
+    async fn judged(
+        &self,
+        cleared: &Cleared<Value>,
+        mut outcome: Outcome,
+    ) -> Result<Outcome, Failure> {
+        let mut records = Vec::new();
+        for effect in std::mem::take(&mut outcome.effects) {
+            match effect {
+                Effect::Decide { operation, yes } => {
+                    let standing = self.standing(cleared.authorized().actor()).await;
+                    outcome.output = self.decide(operation, &standing, yes).await?;
+                }
+                Effect::Cancel { operation } => {
+                    outcome.output = self.cancel(operation, cleared.authorized().actor()).await?;
+                }
+                Effect::Retry { operation } => {
+                    outcome.output = self.retry(operation, cleared.authorized().actor()).await?;
+                }
+                other => records.push(other),
+            }
+        }
+        outcome.effects = records;
+        Ok(outcome)
+    }
+
+    /// Writes the end of something that never ran, or that another process left behind.
+    pub(super) async fn write_end(
+        &self,
+        case: &Case,
+        state: State,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        let now = self
+            .parts
+            .store
+            .operation(case.operation.id)
+            .await
+            .context("cannot read the operation")?;
+        let Some(operation) = now.filter(|operation| !operation.state.is_end()) else {
+            return Ok(());
+        };
+        let redacted = redact(output, &self.parts.rules);
+        let from = operation.state;
+        let shared = operation.started_at.is_some() || operation.proposal.is_some();
+        let wishes = if shared {
+            self.card_place(&operation)
+                .map(|to| {
+                    self.shown(
+                        &operation,
+                        state,
+                        &Seen::ByAll(to),
+                        Lane::Verdict,
+                        &redacted,
+                    )
+                    .0
+                })
+                .unwrap_or_default()
+        } else {
+            self.only_to_asker(&operation, state, "refused", redacted.output().clone())
+        };
+        let event = match state {
+            State::Refused => Event::Refused {
+                why: redacted.output().title.clone(),
+            },
+            _ => finished(state, &redacted),
+        };
+        let timeline = if shared {
+            self.entry(
+                &operation,
+                EntryKind::Ended,
+                format!(
+                    "{} {}: {}",
+                    operation.id,
+                    operation.text,
+                    redacted.output().title
+                ),
+            )
+        } else {
+            Vec::new()
+        };
+        let end = End {
+            events: vec![event],
+            wishes,
+            timeline,
+            ..End::new(state, redacted)
+        };
+        self.parts
+            .store
+            .finish(operation.id, from, case.fence, end)
+            .await
+            .context("cannot write the end")?;
+        self.refresh_card(operation.incident).await;
+        Ok(())
+    }
+
+    /// Writes an outcome: effects, redacted output, wishes, audit and timeline in one transaction.
+    async fn end(&self, done: Done<'_>, from: State, outcome: Outcome) -> anyhow::Result<()> {
+        let Done { operation, .. } = done;
+        let state = end_state(outcome.output.status);
+        let mut operation = operation.clone();
+        let mut seen = done.seen.clone();
+        let (effects, mut wishes) =
+            self.effects(&mut operation, &mut seen, outcome.effects, done.open);
+        let redacted = redact(outcome.output, &self.parts.rules);
+        let (shown, offers) = self.shown(&operation, state, &seen, Lane::Verdict, &redacted);
+        wishes.extend(shown);
+        if operation.via != crate::domain::inbound::Via::Slash {
+            wishes.extend(self.link(&operation, done.routed, done.open));
+        }
+        let timeline = if is_worth_a_line(&operation, done.changes, &effects) {
+            self.entry(
+                &operation,
+                EntryKind::Ended,
+                format!(
+                    "{} {}: {}",
+                    operation.id,
+                    operation.text,
+                    redacted.output().title
+                ),
+            )
+        } else {
+            Vec::new()
+        };
+        let events = vec![finished(state, &redacted)];
+        info!(state = state.word(), "{}", redacted.output().title);
+        let end = End {
+            effects,
+            events,
+            wishes,
+            timeline,
+            offers,
+            ..End::new(state, redacted)
+        };
+        let written = self
+            .parts
+            .store
+            .finish(operation.id, from, done.case.fence, end)
+            .await
+            .context("cannot write the end")?;
+        if written.won() {
+            self.refresh_card(operation.incident).await;
+        }
+        Ok(())
+    }
+
+    /// The effects as the store applies them, and the wishes that come with them.
+    fn effects(
+        &self,
+        operation: &mut Operation,
+        seen: &mut Seen,
+        effects: Vec<Effect>,
+        open: &[Incident],
+    ) -> (Vec<Effect>, Vec<Wish>) {
+        let mut wishes = Vec::new();
+        let mut kept = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::OpenIncident { title, place } => {
+                    let place = self.opened_at(place);
+                    let incident = self.opened(operation, &title, &place);
+                    operation.incident = Some(incident.id);
+                    if let OpenAt::CardIn(channel) | OpenAt::Channel(channel) = &place {
+                        wishes.push(self.card(&incident, channel, &[]));
+                        let below = Under::Key(MessageKey::card(incident.id));
+                        *seen = Seen::ByAll(Destination {
+                            channel: channel.clone(),
+                            thread: below,
+                        });
+                    }
+                    kept.push(Effect::OpenIncident { title, place });
+                }
+                Effect::LinkIncident { incident, place } => {
+                    operation.incident = Some(incident);
+                    // Announced in both places: the answer goes to the incident, this to the place that now belongs to it.
+                    let said = Output::new(
+                        Status::Done,
+                        format!(
+                            "This place now belongs to {incident}. Output of the incident comes here when it is asked for here."
+                        ),
+                    );
+                    wishes.push(self.said(operation, "linked", at_place(&place), said));
+                    kept.push(Effect::LinkIncident { incident, place });
+                }
+                Effect::AddNote { incident, text } => {
+                    operation.incident = Some(incident);
+                    kept.push(Effect::AddNote { incident, text });
+                }
+                Effect::CloseIncident { incident } => {
+                    operation.incident = Some(incident);
+                    kept.push(Effect::CloseIncident { incident });
+                }
+                Effect::Announce { output } => {
+                    let here = operation.whence.place().map(|place| &place.channel);
+                    if let Some(channel) = self
+                        .parts
+                        .settings
+                        .channel
+                        .as_ref()
+                        .filter(|channel| Some(*channel) != here || !open.is_empty())
+                    {
+                        let to = Destination {
+                            channel: channel.clone(),
+                            thread: Under::Channel,
+                        };
+                        wishes.push(self.said(operation, "announced", to, output));
+                    }
+                }
+                other => kept.push(other),
+            }
+        }
+        (kept, wishes)
+    }
+
+    fn said(&self, operation: &Operation, what: &str, to: Destination, output: Output) -> Wish {
+        Wish {
+            key: MessageKey::of_operation(operation.id, what),
+            to,
+            carrier: Carrier::Message,
+            lane: Lane::Confirm,
+            output: redact(output, &self.parts.rules),
+            about: self.about(operation, State::Done),
+        }
+    }
+
+    /// An incident opened at a terminal lives where habops lives, if that is known.
+    fn opened_at(&self, place: OpenAt) -> OpenAt {
+        match (place, &self.parts.settings.channel) {
+            (OpenAt::Nowhere, Some(channel)) => OpenAt::CardIn(channel.clone()),
+            (OpenAt::CardIn(channel), _) if self.parts.settings.place_is_channel => {
+                OpenAt::Channel(channel)
+            }
+            (place, _) => place,
+        }
+    }
+
+    /// The incident as it is about to be.
+    fn opened(&self, operation: &Operation, title: &str, place: &OpenAt) -> Incident {
+        Incident {
+            id: IncidentId(operation.id.0),
+            title: title.to_owned(),
+            state: IncidentState::Open,
+            opened_by: operation.actor.clone(),
+            opened_at: self.now(),
+            closed_at: None,
+            home: match place {
+                OpenAt::CardIn(channel) => Home::Card {
+                    channel: channel.clone(),
+                    ts: None,
+                },
+                OpenAt::Channel(channel) => Home::Channel(channel.clone()),
+                OpenAt::Nowhere => Home::Nowhere,
+            },
+            links: Vec::new(),
+        }
+    }
+
+    /// For what has no acknowledgement to carry it: where the answer went, to the asker alone.
+    fn link(&self, operation: &Operation, routed: Option<&Routed>, open: &[Incident]) -> Vec<Wish> {
+        match routed.map(Routed::route) {
+            Some(Route::Incident {
+                link_asker: true,
+                incident,
+                ..
+            }) => {
+                let output = Output::new(Status::Done, format!("The answer is in {incident}."));
+                self.only_to_asker(
+                    operation,
+                    State::Done,
+                    "link",
+                    self.with_link(output, *incident, open),
+                )
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// With a link to an incident's place, where that can be linked to.
+    pub(super) fn with_link(
+        &self,
+        output: Output,
+        incident: IncidentId,
+        open: &[Incident],
+    ) -> Output {
+        let Some(found) = open.iter().find(|known| known.id == incident) else {
+            return output;
+        };
+        let Some(url) = &self.parts.settings.team_url else {
+            return output;
+        };
+        let base = url.trim_end_matches('/');
+        let url = match &found.home {
+            Home::Card {
+                channel,
+                ts: Some(ts),
+            } => format!(
+                "{base}/archives/{channel}/p{}",
+                ts.as_str().replace('.', "")
+            ),
+            Home::Card { channel, ts: None } | Home::Channel(channel) => {
+                format!("{base}/archives/{channel}")
+            }
+            Home::Nowhere => return output,
+        };
+        output.with(Part::Link {
+            label: format!("{} · {}", found.id, found.title),
+            url,
+        })
+    }
+}
+
+/// What the end of an operation is written from.
+struct Done<'a> {
+    case: &'a Case,
+    operation: &'a Operation,
+    routed: Option<&'a Routed>,
+    seen: &'a Seen,
+    open: &'a [Incident],
+    changes: bool,
+}
+
+/// Known to this process as running, while it lives.
+struct Running<'a> {
+    pipeline: &'a Pipeline,
+    id: OperationId,
+}
+
+impl<'a> Running<'a> {
+    fn enter(pipeline: &'a Pipeline, id: OperationId, stop: CancellationToken) -> Self {
+        pipeline
+            .parts
+            .running
+            .lock()
+            .expect("no journey panics while it holds this")
+            .insert(id, stop);
+        Self { pipeline, id }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut running) = self.pipeline.parts.running.lock() {
+            running.remove(&self.id);
+        }
+    }
+}
+
+fn end_state(status: Status) -> State {
+    match status {
+        Status::Done | Status::Waiting | Status::Running => State::Done,
+        Status::Partly => State::Partly,
+        Status::Failed => State::Failed,
+        Status::Refused => State::Refused,
+        Status::Cancelled => State::Cancelled,
+        Status::Interrupted => State::Interrupted,
+    }
+}
+
+/// An incident's timeline tells of changes, of what people saw, and not of the timeline itself.
+fn is_worth_a_line(operation: &Operation, changes: bool, effects: &[Effect]) -> bool {
+    let own_line = effects.iter().any(|effect| {
+        matches!(
+            effect,
+            Effect::OpenIncident { .. }
+                | Effect::LinkIncident { .. }
+                | Effect::AddNote { .. }
+                | Effect::CloseIncident { .. }
+        )
+    });
+    let about_itself = operation
+        .command
+        .as_ref()
+        .is_some_and(|name| name.as_str().starts_with("incident "));
+    changes || !(own_line || about_itself)
+}
+
+fn finished(state: State, output: &Redacted) -> Event {
+    let json = serde_json::to_vec(output).expect("an output has only string keys");
+    Event::Finished {
+        state: state.word().to_owned(),
+        title: output.output().title.clone(),
+        output_sha256: hex::encode(Sha256::digest(json)),
+    }
+}
+
+fn by_hand(lines: &[String], text: &str) -> Output {
+    if lines.is_empty() {
+        return Output::new(
+            Status::Done,
+            format!("`{text}` is done by habops alone: there are no lines to type for it"),
+        );
+    }
+    Output::new(Status::Done, format!("By hand, `{text}` is")).with(Part::Log {
+        of: "by hand".to_owned(),
+        text: lines.join("\n"),
+    })
+}
+
+/// Whether an operation can be entered again by this person: for the pipeline's buttons.
+pub(super) fn entered_again(operation: &Operation) -> Result<(), Refusal> {
+    if operation.state.is_end() {
+        Ok(())
+    } else {
+        Err(Refusal::not_now(format!(
+            "{} has not ended yet; it is {}.",
+            operation.id,
+            operation.state.word()
+        )))
+    }
+}

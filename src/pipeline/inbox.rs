@@ -1,0 +1,345 @@
+//! What came in is stored, then acknowledged (law 1). Nothing slow happens here.
+
+use futures_util::future::BoxFuture;
+use tracing::{error, warn};
+
+use super::{Case, MOST_JOURNEYS, Pipeline};
+use crate::{
+    domain::{
+        audit::Event,
+        failure::{Failure, Refusal},
+        ids::OperationId,
+        inbound::{Ack, Delivery, Inbound, Signal, Typed, Via},
+        journey::{Clearing, Parsed, redact},
+        operation::{Operation, State},
+        output::{Output, Status},
+        parse::parse,
+        records::Inbox,
+        routing::Route,
+        text::normalise,
+    },
+    handlers::Work,
+    store::{Accept, Accepted, Error},
+};
+
+impl Inbox for Pipeline {
+    fn accept(&self, delivery: Delivery) -> BoxFuture<'_, Ack> {
+        Box::pin(async move {
+            let Delivery {
+                key,
+                received,
+                inbound,
+            } = delivery;
+            match inbound {
+                Inbound::Typed(typed) => self.accept_typed(key, received, typed).await,
+                Inbound::Pressed(pressed) => self.accept_pressed(key, pressed).await,
+                Inbound::Signal(signal) => {
+                    self.accept_signal(signal);
+                    Ack::Accepted {
+                        operation: None,
+                        said: None,
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Words, read as far as needs nothing from outside.
+enum Understood {
+    Parsed(Box<Parsed>),
+    Refused(Refusal),
+}
+
+impl Pipeline {
+    /// Words: understood, stored, sent on their way.
+    pub(super) async fn accept_typed(
+        &self,
+        key: String,
+        received: jiff::Timestamp,
+        typed: Typed,
+    ) -> Ack {
+        let plain = normalise(&typed.text);
+        let (masked, secrets) = self.parts.rules.redact(&plain);
+        let understood = if secrets > 0 {
+            Understood::Refused(Refusal::usage(
+                "That holds a secret, so it was not run and is not kept. Anybody here may have seen it: revoke it. habops reads its own secrets from files.",
+            ))
+        } else if self.parts.tasks.len() >= MOST_JOURNEYS {
+            Understood::Refused(Refusal::not_now(format!(
+                "{MOST_JOURNEYS} commands are under way already. Try again in a moment."
+            )))
+        } else {
+            match parse(&plain, &self.parts.commands, received) {
+                Ok(parsed) => Understood::Parsed(Box::new(parsed)),
+                Err(refusal) => Understood::Refused(refusal),
+            }
+        };
+        let text: String = masked.chars().take(4_000).collect();
+        match understood {
+            Understood::Refused(refusal) => {
+                self.accept_refused(key, received, typed, text, refusal)
+                    .await
+            }
+            Understood::Parsed(parsed) => {
+                self.accept_parsed(key, received, typed, text, *parsed)
+                    .await
+            }
+        }
+    }
+
+    async fn accept_parsed(
+        &self,
+        key: String,
+        received: jiff::Timestamp,
+        typed: Typed,
+        text: String,
+        parsed: Parsed,
+    ) -> Ack {
+        let command = parsed.spec().name.clone();
+        let accept = Accept {
+            key,
+            received_at: received,
+            text: text.clone(),
+            command: Some(command.clone()),
+            actor: typed.actor.clone(),
+            whence: typed.whence.clone(),
+            via: typed.via,
+            reply: typed.reply,
+            yes: typed.yes,
+            state: State::Received,
+            output: None,
+            events: vec![Event::Received {
+                text: text.clone(),
+                command: Some(command.to_string()),
+            }],
+            wishes: Accept::no_wishes(),
+            offers: Vec::new(),
+        };
+        match self.parts.store.accept(accept).await {
+            Ok(Accepted::New(id)) => {
+                let operation = Operation::received(
+                    id,
+                    text,
+                    Some(command),
+                    typed.actor,
+                    typed.whence,
+                    typed.via,
+                    received,
+                );
+                let said = self.placeholder(&operation, &parsed).await;
+                self.depart(Case {
+                    operation,
+                    fence: 1,
+                    yes: typed.yes,
+                });
+                Ack::Accepted {
+                    operation: Some(id),
+                    said,
+                }
+            }
+            Ok(Accepted::Duplicate(_)) => Ack::Duplicate,
+            Err(unwritable) => {
+                error!("a command cannot be stored: {unwritable}");
+                let operation = Operation::received(
+                    OperationId(0),
+                    text,
+                    Some(command),
+                    typed.actor,
+                    typed.whence,
+                    typed.via,
+                    received,
+                );
+                self.unstored(&unwritable, operation, parsed)
+            }
+        }
+    }
+
+    async fn accept_refused(
+        &self,
+        key: String,
+        received: jiff::Timestamp,
+        typed: Typed,
+        text: String,
+        refusal: Refusal,
+    ) -> Ack {
+        let output = redact(refusal.output(), &self.parts.rules);
+        let (pipeline, shown) = (self.clone(), output.clone());
+        let (actor, whence, via) = (typed.actor.clone(), typed.whence.clone(), typed.via);
+        let kept_text = text.clone();
+        // A slash command's acknowledgement carries the refusal itself; everything else needs a message.
+        let wishes = move |id| {
+            if via == Via::Slash {
+                return Vec::new();
+            }
+            let operation = Operation::received(id, kept_text, None, actor, whence, via, received);
+            pipeline.only_to_asker(
+                &operation,
+                State::Refused,
+                "refused",
+                shown.output().clone(),
+            )
+        };
+        let accept = Accept {
+            key,
+            received_at: received,
+            text: text.clone(),
+            command: None,
+            actor: typed.actor,
+            whence: typed.whence,
+            via: typed.via,
+            reply: typed.reply,
+            yes: false,
+            state: State::Refused,
+            output: Some(output.clone()),
+            events: vec![
+                Event::Received {
+                    text,
+                    command: None,
+                },
+                Event::Refused {
+                    why: output.output().title.clone(),
+                },
+            ],
+            wishes: Box::new(wishes),
+            offers: Vec::new(),
+        };
+        match self.parts.store.accept(accept).await {
+            Ok(Accepted::New(id)) => Ack::Accepted {
+                operation: Some(id),
+                said: Some(output.output().clone()),
+            },
+            Ok(Accepted::Duplicate(_)) => Ack::Duplicate,
+            Err(unwritable) => {
+                warn!("a refusal cannot be stored: {unwritable}");
+                Ack::Unstored {
+                    said: output.output().clone(),
+                    later: None,
+                }
+            }
+        }
+    }
+
+    /// What was understood, and where the answer comes.
+    async fn placeholder(&self, operation: &Operation, parsed: &Parsed) -> Option<Output> {
+        if operation.via != Via::Slash {
+            return None;
+        }
+        let output = Output::new(
+            Status::Running,
+            format!("{} · {}", operation.id, parsed.text()),
+        );
+        let open = self.parts.store.open_incidents().await.unwrap_or_default();
+        Some(
+            match self.heard(operation, parsed.flags(), parsed.spec().personal, &open) {
+                Ok(Route::Incident {
+                    incident,
+                    link_asker: true,
+                    ..
+                }) => self.with_link(
+                    output.text(format!("The answer comes in {incident}.")),
+                    incident,
+                    &open,
+                ),
+                Ok(Route::Ask(_)) => {
+                    output.text("Several incidents are open; you are asked which one it is for.")
+                }
+                _ => output.text("The answer comes here."),
+            },
+        )
+    }
+
+    /// The memory cannot be written: say so; refuse a change, answer a look unrecorded (law 1).
+    fn unstored(&self, unwritable: &Error, operation: Operation, parsed: Parsed) -> Ack {
+        let why = format!("habops cannot write its memory, so nothing is recorded: {unwritable}");
+        let touches_records = parsed.spec().changes || writes_records(parsed.spec().name.as_str());
+        if touches_records {
+            return Ack::Unstored {
+                said: Output::new(Status::Refused, why)
+                    .text("Changes are refused until that is mended."),
+                later: None,
+            };
+        }
+        let pipeline = self.clone();
+        let later = async move {
+            let answer = pipeline
+                .look_unrecorded(operation, parsed)
+                .await
+                .unwrap_or_else(|failure| failure.output("unrecorded"));
+            redact(
+                answer.text("Unrecorded: habops cannot write its memory."),
+                &pipeline.parts.rules,
+            )
+        };
+        Ack::Unstored {
+            said: Output::new(Status::Running, why),
+            later: Some(Box::pin(later)),
+        }
+    }
+
+    async fn look_unrecorded(
+        &self,
+        operation: Operation,
+        parsed: Parsed,
+    ) -> Result<Output, Failure> {
+        let place = operation.whence.place().cloned();
+        let authorized = self.authorize(parsed, &operation.actor).await?;
+        let route = place.clone().map_or(Route::Terminal, Route::Typed);
+        let routed = crate::domain::journey::Routed::new(authorized, route, place);
+        let case = Case {
+            operation,
+            fence: 0,
+            yes: false,
+        };
+        let planned = self.plan(&case, routed).await?;
+        let Clearing::Cleared(cleared) = self.confirm(planned)? else {
+            return Err(
+                Refusal::not_now("It needs a confirmation, which cannot be recorded now.").into(),
+            );
+        };
+        let deed = self.deed(cleared.authorized().parsed())?;
+        let asked = self.asked(&case, cleared.routed()).await;
+        let (progress, _) = tokio::sync::watch::channel(None);
+        let fence: crate::handlers::Fence = std::sync::Arc::new(|| Box::pin(async { true }));
+        let work = Work::new(
+            self.look(asked),
+            progress,
+            self.parts.stop.child_token(),
+            fence,
+        );
+        Ok(deed.run(&cleared, &work).await?.output)
+    }
+
+    fn accept_signal(&self, signal: Signal) {
+        let pipeline = self.clone();
+        self.parts.tasks.spawn(async move {
+            let handled = match signal {
+                Signal::Expired { operation } => pipeline.expired(operation).await,
+                Signal::Lapsed { operation } => pipeline.recover(operation).await,
+            };
+            if let Err(Failure::Broken(error)) = handled {
+                error!("a signal could not be handled: {error:#}");
+            }
+        });
+    }
+
+    async fn expired(&self, id: OperationId) -> Result<(), Failure> {
+        let found = self
+            .parts
+            .store
+            .operation(id)
+            .await
+            .map_err(anyhow::Error::from)?;
+        match found {
+            Some(operation) => self.lapse(&operation).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Commands that change nothing outside, yet are nothing but a record.
+fn writes_records(name: &str) -> bool {
+    ["approve", "deny", "cancel", "retry", "freeze", "unfreeze"].contains(&name)
+        || (name.starts_with("incident ")
+            && !["incident list", "incident timeline"].contains(&name))
+}

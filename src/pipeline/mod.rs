@@ -1,0 +1,198 @@
+//! The journey of one command, one file a stage. Read [`Pipeline::journey`] as the drawing.
+//!
+//! ```text
+//! inbox      what came in is stored, then acknowledged        parse      text       → Parsed
+//! authorize  Parsed → Authorized, the nodes frozen            route      Authorized → Routed
+//! plan       Routed → Planned                                 confirm    Planned    → Cleared, or a card
+//! execute    Cleared → Outcome, redacted, with the end state  outbox     what is to be seen, as wishes
+//! offers     buttons                                          recover    what a lost process left behind
+//! ```
+
+mod authorize;
+mod cards;
+mod confirm;
+mod execute;
+mod inbox;
+mod offers;
+mod outbox;
+mod plan;
+mod recover;
+mod route;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument as _, error, info, info_span};
+
+use crate::{
+    clients::Clients,
+    domain::{
+        command::Commands,
+        failure::{Failure, Refusal},
+        ids::{ChannelId, Environment, OperationId, TeamId},
+        journey::{Clearing, Parsed},
+        operation::{Operation, State},
+        parse::parse,
+        policy::Policy,
+        redact::Rules,
+        text::normalise,
+    },
+    handlers::{Look, Registry},
+    store::Store,
+};
+
+/// Everything a command passes through. Cheap to clone.
+#[derive(Clone)]
+pub struct Pipeline {
+    parts: Arc<Parts>,
+}
+
+/// What the pipeline is made of; put together by `app.rs`.
+pub struct Parts {
+    /// habops' memory.
+    pub store: Store,
+    /// The catalogue.
+    pub commands: Arc<Commands>,
+    /// What commands do.
+    pub registry: Registry,
+    /// The outside.
+    pub clients: Arc<Clients>,
+    /// Who holds which role.
+    pub policy: Arc<Policy>,
+    /// What is secret.
+    pub rules: Arc<Rules>,
+    /// How habops itself is, for `self`.
+    pub vitals: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+    /// The rest of the configuration that matters here.
+    pub settings: Settings,
+    /// Stops new work; what runs is finished.
+    pub stop: CancellationToken,
+    /// Every journey under way.
+    pub tasks: TaskTracker,
+    /// How many journeys may be under way at once.
+    pub turns: Arc<Semaphore>,
+    /// How to stop what runs in this process. Not the truth, which is `cancel_requested` in the store; only quicker.
+    pub running: std::sync::Mutex<HashMap<OperationId, CancellationToken>>,
+}
+
+/// The configuration that the journey needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The bot's own workspace; absent at a terminal without Slack.
+    pub home: Option<TeamId>,
+    /// `https://team.slack.com/`, for links to messages.
+    pub team_url: Option<String>,
+    /// Where habops lives when no incident is open.
+    pub channel: Option<ChannelId>,
+    /// The environment of a command that names none.
+    pub default_environment: Environment,
+    /// How long a confirmation stays open.
+    pub expires: Duration,
+    /// Whether an incident lives in its whole channel rather than in a thread.
+    pub place_is_channel: bool,
+}
+
+/// Journeys under way at once, beyond which a command waits its turn.
+pub const JOURNEYS_AT_ONCE: usize = 128;
+/// Journeys waiting or under way, beyond which a command is refused.
+pub const MOST_JOURNEYS: usize = 4_096;
+
+/// One operation on its way in this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    operation: Operation,
+    fence: u64,
+    /// Whoever waits at the terminal says yes to `confirm = "self"`.
+    yes: bool,
+}
+
+impl Pipeline {
+    /// Puts it together. Nothing runs until something is accepted.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
+    /// Waits until everything under way has ended.
+    pub async fn settled(&self) {
+        self.parts.tasks.close();
+        self.parts.tasks.wait().await;
+        self.parts.tasks.reopen();
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.store.now()
+    }
+
+    /// Sends an operation on its way; its end is always written, whatever happens on it.
+    fn depart(&self, case: Case) {
+        let pipeline = self.clone();
+        let id = case.operation.id;
+        let span = info_span!("operation", %id, actor = %case.operation.actor, command = case.operation.command.as_ref().map(tracing::field::display));
+        let journey = async move {
+            let turns = Arc::clone(&pipeline.parts.turns);
+            let _turn = turns.acquire().await;
+            if let Err(failure) = pipeline.journey(&case).await {
+                pipeline.end_badly(&case, failure).await;
+            }
+        };
+        self.parts.tasks.spawn(journey.instrument(span));
+    }
+
+    /// The drawing of design section 2.
+    async fn journey(&self, case: &Case) -> Result<(), Failure> {
+        let parsed = self.parsed(&case.operation)?;
+        let authorized = self.authorize(parsed, &case.operation.actor).await?;
+        let Some(routed) = self.route(case, authorized).await? else {
+            return Ok(()); // the asker is asked which incident; the answer enters again
+        };
+        let planned = self.plan(case, routed).await?;
+        match self.confirm(planned)? {
+            Clearing::Cleared(cleared) => self.execute(case, State::Received, cleared).await,
+            Clearing::NeedsApproval(planned) => self.ask(case, planned).await,
+        }
+    }
+
+    /// What an operation says, understood again.
+    fn parsed(&self, operation: &Operation) -> Result<Parsed, Refusal> {
+        parse(
+            &normalise(&operation.text),
+            &self.parts.commands,
+            operation.received_at,
+        )
+    }
+
+    /// Writes the end of an operation that did not get through.
+    async fn end_badly(&self, case: &Case, failure: Failure) {
+        let id = case.operation.id;
+        let state = match &failure {
+            Failure::Refused(refusal) => {
+                info!("refused: {}", refusal.said);
+                State::Refused
+            }
+            Failure::Broken(broken) => {
+                error!("{id} broke: {broken:#}");
+                State::Failed
+            }
+        };
+        let output = failure.output(&id.to_string());
+        if let Err(unwritten) = self.write_end(case, state, output).await {
+            error!("the end of {id} cannot be written: {unwritten:#}");
+        }
+    }
+
+    /// What a handler may look at for this operation.
+    fn look(&self, asked: crate::handlers::Asked) -> Look {
+        Look {
+            clients: Arc::clone(&self.parts.clients),
+            records: Arc::new(self.parts.store.clone()),
+            commands: Arc::clone(&self.parts.commands),
+            policy: Arc::clone(&self.parts.policy),
+            vitals: Arc::clone(&self.parts.vitals),
+            asked: Arc::new(asked),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Buttons: each carries the opaque id of a stored offer, judged by whoever presses it, now.
+
+use anyhow::Context as _;
+use tracing::{error, warn};
+
+use super::{Case, Pipeline, execute::entered_again, outbox::at_place};
+use crate::{
+    domain::{
+        actor::Actor,
+        failure::{Failure, Refusal},
+        ids::OperationId,
+        inbound::{Ack, Pressed, Typed, Via},
+        journey::redact,
+        message::{About, Carrier, Lane, MessageKey, Wish},
+        operation::{Offer, Operation, State},
+        output::{Action, Output, Status},
+        place::{PlaceKind, Whence},
+    },
+    store::{Change, UseOffer},
+};
+
+impl Pipeline {
+    /// A button: known once, then handled behind the acknowledgement.
+    pub(super) async fn accept_pressed(&self, key: String, pressed: Pressed) -> Ack {
+        match self.parts.store.first_time(key.clone()).await {
+            Ok(true) => {}
+            Ok(false) => return Ack::Duplicate,
+            Err(unwritable) => {
+                error!("a click cannot be stored: {unwritable}");
+                let said = format!(
+                    "habops cannot write its memory, so the button did nothing: {unwritable}"
+                );
+                return Ack::Unstored {
+                    said: Output::new(Status::Refused, said),
+                    later: None,
+                };
+            }
+        }
+        let pipeline = self.clone();
+        self.parts.tasks.spawn(async move {
+            let answer = match pipeline.press(&pressed).await {
+                Ok(None) => return,
+                Ok(Some(output)) => output,
+                Err(failure) => {
+                    if let Failure::Broken(broken) = &failure {
+                        error!("a click broke: {broken:#}");
+                    }
+                    failure.output("a click")
+                }
+            };
+            pipeline.tell_presser(&key, &pressed, answer).await;
+        });
+        Ack::Accepted {
+            operation: None,
+            said: None,
+        }
+    }
+
+    /// What a press does; the output, if any, is for the presser alone.
+    async fn press(&self, pressed: &Pressed) -> Result<Option<Output>, Failure> {
+        let offer = self
+            .parts
+            .store
+            .offer(&pressed.offer)
+            .await
+            .context("cannot read the button's offer")?;
+        let offer = offer.filter(|offer| offer.action == pressed.action).ok_or_else(|| {
+            Refusal::not_now("This button is not known to habops any more. Type the command instead; `help` lists them.")
+        })?;
+        match (offer.action, offer.operation) {
+            (Action::Approve | Action::Deny, Some(id)) => {
+                let standing = self.standing(&pressed.actor).await;
+                self.decide(id, &standing, offer.action == Action::Approve)
+                    .await?;
+                Ok(None) // the card itself says who decided
+            }
+            (Action::Cancel | Action::Stop, Some(id)) => {
+                self.cancel(id, &pressed.actor).await.map(Some)
+            }
+            (Action::Choose, Some(id)) => {
+                self.choose(&offer, id, &pressed.actor).await.map(|()| None)
+            }
+            (_, _) if offer.command.is_some() => self.enter(&offer, pressed).await,
+            _ => Err(Refusal::not_now(
+                "This button leads nowhere. Type the command instead; `help` lists them.",
+            )
+            .into()),
+        }
+    }
+
+    /// The asker says which incident was meant; the operation enters again where it waited.
+    async fn choose(&self, offer: &Offer, id: OperationId, actor: &Actor) -> Result<(), Failure> {
+        let operation = self
+            .parts
+            .store
+            .operation(id)
+            .await
+            .context("cannot read the operation")?;
+        let Some(operation) = operation.filter(|operation| operation.state == State::Choosing)
+        else {
+            return Err(Refusal::not_now("That question is answered already.").into());
+        };
+        if *actor != operation.actor {
+            return Err(
+                Refusal::denied(format!("Only {} can answer this.", operation.actor)).into(),
+            );
+        }
+        let change = Change {
+            chosen: offer.incident,
+            ..Change::default()
+        };
+        let stepped = self
+            .parts
+            .store
+            .step(id, State::Choosing, State::Received, change)
+            .await
+            .context("cannot write the choice")?;
+        if let Some(fence) = stepped.fence() {
+            let operation = Operation {
+                chosen: offer.incident,
+                state: State::Received,
+                ..operation
+            };
+            self.depart(Case {
+                operation,
+                fence,
+                yes: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Enters an offer's command with the presser as its actor, once.
+    async fn enter(&self, offer: &Offer, pressed: &Pressed) -> Result<Option<Output>, Failure> {
+        let command = offer.command.clone().unwrap_or_default();
+        match self
+            .parts
+            .store
+            .use_offer(&offer.id, &pressed.actor)
+            .await
+            .context("cannot use the button's offer")?
+        {
+            UseOffer::Won(_) => {}
+            UseOffer::Lost(offer) => {
+                let by = offer
+                    .used_by
+                    .map(|by| format!(" by {by}"))
+                    .unwrap_or_default();
+                return Err(Refusal::not_now(format!(
+                    "That button was pressed already{by}. To do it again, type `/habops {command}`."
+                ))
+                .into());
+            }
+            UseOffer::Expired => {
+                return Err(Refusal::not_now(format!(
+                    "That button has expired. Type `/habops {command}`."
+                ))
+                .into());
+            }
+            UseOffer::Unknown => {
+                return Err(Refusal::not_now("This button is not known to habops any more.").into());
+            }
+        }
+        let kind = PlaceKind::Public;
+        let whence = Whence::Slack {
+            place: pressed.place.clone(),
+            kind,
+        };
+        self.enter_again(
+            format!("offer:{}", offer.id),
+            command,
+            pressed.actor.clone(),
+            whence,
+        )
+        .await
+    }
+
+    /// `retry <operation>`: its command again, with the asker as its actor.
+    pub(super) async fn retry(&self, id: OperationId, actor: &Actor) -> Result<Output, Failure> {
+        let operation = self.existing(id).await?;
+        entered_again(&operation)?;
+        let key = format!("retry:{id}:{}", self.now());
+        let refused = self
+            .enter_again(
+                key,
+                operation.text.clone(),
+                actor.clone(),
+                operation.whence.clone(),
+            )
+            .await?;
+        Ok(refused.unwrap_or_else(|| {
+            Output::new(Status::Done, format!("Entered again: {}", operation.text))
+        }))
+    }
+
+    async fn enter_again(
+        &self,
+        key: String,
+        text: String,
+        actor: Actor,
+        whence: Whence,
+    ) -> Result<Option<Output>, Failure> {
+        let typed = Typed {
+            text,
+            actor,
+            whence,
+            via: Via::Button,
+            reply: None,
+            message: None,
+            yes: false,
+        };
+        match self.accept_typed(key, self.now(), typed).await {
+            Ack::Unstored { said, .. } => Ok(Some(said)),
+            Ack::Accepted { .. } | Ack::Duplicate => Ok(None),
+        }
+    }
+
+    /// Asks an operation to stop: one that waits is over at once, one that runs is told.
+    pub(super) async fn cancel(&self, id: OperationId, actor: &Actor) -> Result<Output, Failure> {
+        let operation = self.existing(id).await?;
+        let standing = self.standing(actor).await;
+        let parsed = self.parsed(&operation)?;
+        if operation.actor != *actor {
+            crate::domain::journey::may(parsed.spec(), &operation.environments, &standing)?;
+        }
+        match operation.state {
+            State::Running | State::Approved => {
+                self.parts
+                    .store
+                    .request_cancel(id)
+                    .await
+                    .context("cannot ask it to stop")?;
+                let running = self
+                    .parts
+                    .running
+                    .lock()
+                    .ok()
+                    .and_then(|running| running.get(&id).cloned());
+                if let Some(stop) = running {
+                    stop.cancel();
+                }
+                Ok(Output::new(Status::Done, format!("{id} was asked to stop")))
+            }
+            State::Received | State::Awaiting | State::Choosing => {
+                let case = Case {
+                    fence: operation.fence,
+                    operation,
+                    yes: false,
+                };
+                let output = Output::new(
+                    Status::Cancelled,
+                    format!("Cancelled: {}", case.operation.text),
+                )
+                .text(format!("by {actor}"));
+                self.write_end(&case, State::Cancelled, output).await?;
+                Ok(Output::new(Status::Done, format!("{id} is cancelled")))
+            }
+            ended => {
+                Err(Refusal::not_now(format!("{id} has ended already: {}.", ended.word())).into())
+            }
+        }
+    }
+
+    async fn existing(&self, id: OperationId) -> Result<Operation, Failure> {
+        let found = self
+            .parts
+            .store
+            .operation(id)
+            .await
+            .context("cannot read the operation")?;
+        Ok(found.ok_or_else(|| {
+            Refusal::usage(format!(
+                "There is no operation {id}. `audit` lists the newest."
+            ))
+        })?)
+    }
+
+    /// An answer to a press, for the presser alone.
+    async fn tell_presser(&self, key: &str, pressed: &Pressed, output: Output) {
+        let Some(user) = pressed.actor.user() else {
+            return;
+        };
+        let wish = Wish {
+            key: MessageKey(format!("press:{key}")),
+            to: at_place(&pressed.place),
+            carrier: Carrier::Ephemeral(user.clone()),
+            lane: Lane::Verdict,
+            output: redact(output, &self.parts.rules),
+            about: About {
+                operation: None,
+                incident: None,
+                state: "refused".to_owned(),
+                actor: pressed.actor.clone(),
+                typed: pressed.action.word().to_owned(),
+                at: self.now(),
+                back_filled: false,
+            },
+        };
+        if let Err(error) = self.parts.store.put(vec![wish]).await {
+            warn!("the answer to a click cannot be kept: {error}");
+        }
+    }
+}

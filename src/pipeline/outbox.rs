@@ -1,0 +1,223 @@
+//! What is to be seen, as wishes for the outbox. The poster brings them to Slack, whichever process it runs in.
+
+use rand::RngExt as _;
+
+use super::Pipeline;
+use crate::domain::{
+    ids::{IncidentId, OfferId, OperationId, UserId},
+    inbound::Via,
+    incident::{Home, Incident},
+    journey::{Redacted, Routed, redact},
+    message::{About, Carrier, Destination, Lane, MessageKey, Under, Wish},
+    operation::{Offer, Operation, State},
+    output::{Action, Choice, Output, Part, Weight},
+    place::Place,
+    routing::Route,
+};
+
+/// Where an operation's answer is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// By everybody there.
+    ByAll(Destination),
+    /// By the asker alone, there.
+    ByAsker(Destination, UserId),
+    /// At the terminal only.
+    Nowhere,
+}
+
+impl Pipeline {
+    /// Where the answer of a routed command is seen: shared in its place; with the asker for personal commands.
+    pub(super) fn seen(&self, operation: &Operation, routed: &Routed, open: &[Incident]) -> Seen {
+        let personal = routed.authorized().parsed().spec().personal;
+        let to = match routed.route() {
+            Route::Incident { incident, at, .. } => destination_in(*incident, at.as_ref(), open),
+            Route::Typed(place) => Some(at_place(place)),
+            Route::Terminal | Route::Ask(_) => None,
+        };
+        match (to, operation.actor.user()) {
+            (None, _) => Seen::Nowhere,
+            (Some(to), Some(user)) if personal => Seen::ByAsker(to, user.clone()),
+            (Some(to), _) => Seen::ByAll(to),
+        }
+    }
+
+    /// Whose message it is.
+    pub(super) fn about(&self, operation: &Operation, state: State) -> About {
+        About {
+            operation: Some(operation.id),
+            incident: operation.incident,
+            state: state.word().to_owned(),
+            actor: operation.actor.clone(),
+            typed: operation.text.clone(),
+            at: operation.received_at,
+            back_filled: operation.via == Via::Terminal,
+        }
+    }
+
+    /// The wishes and offers that show this output: one message, and a file for each text too long for it.
+    pub(super) fn shown(
+        &self,
+        operation: &Operation,
+        state: State,
+        seen: &Seen,
+        lane: Lane,
+        output: &Redacted,
+    ) -> (Vec<Wish>, Vec<Offer>) {
+        let (to, carrier) = match seen {
+            Seen::Nowhere => return (Vec::new(), Vec::new()),
+            Seen::ByAll(to) => (to, Carrier::Message),
+            Seen::ByAsker(to, user) => (to, Carrier::Ephemeral(user.clone())),
+        };
+        let about = self.about(operation, state);
+        let (pressable, offers) = self.pressable(output, operation.id);
+        let key = match carrier {
+            Carrier::Message => MessageKey::operation(operation.id),
+            _ => MessageKey::of_operation(operation.id, "answer"),
+        };
+        let mut wishes = vec![Wish {
+            key: key.clone(),
+            to: to.clone(),
+            carrier: carrier.clone(),
+            lane,
+            output: pressable,
+            about: about.clone(),
+        }];
+        if carrier == Carrier::Message && state.is_end() {
+            let thread = match &to.thread {
+                Under::Channel => Under::Key(key),
+                thread => thread.clone(),
+            };
+            let below = Destination {
+                channel: to.channel.clone(),
+                thread,
+            };
+            for (number, (name, text)) in output.output().files().into_iter().enumerate() {
+                let title = Output::new(
+                    output.output().status,
+                    format!("{name} of {}", operation.id),
+                );
+                wishes.push(Wish {
+                    key: MessageKey::of_operation(operation.id, &format!("file:{number}")),
+                    to: below.clone(),
+                    carrier: Carrier::File { name, text },
+                    lane: Lane::Verdict,
+                    output: redact(title, &self.parts.rules),
+                    about: about.clone(),
+                });
+            }
+        }
+        (wishes, offers)
+    }
+
+    /// A wish that only the asker sees, where it was typed.
+    pub(super) fn only_to_asker(
+        &self,
+        operation: &Operation,
+        state: State,
+        what: &str,
+        output: Output,
+    ) -> Vec<Wish> {
+        let (Some(place), Some(user)) = (operation.whence.place(), operation.actor.user()) else {
+            return Vec::new();
+        };
+        vec![Wish {
+            key: MessageKey::of_operation(operation.id, what),
+            to: at_place(place),
+            carrier: Carrier::Ephemeral(user.clone()),
+            lane: Lane::Verdict,
+            output: redact(output, &self.parts.rules),
+            about: self.about(operation, state),
+        }]
+    }
+
+    /// The same output with each next step as a button: a stored offer behind it.
+    fn pressable(&self, redacted: &Redacted, operation: OperationId) -> (Redacted, Vec<Offer>) {
+        let mut output = redacted.output().clone();
+        let mut offers = Vec::new();
+        let mut choices = Vec::new();
+        output.parts.retain(|part| {
+            let Part::Next { label, command } = part else {
+                return true;
+            };
+            let mut offer = self.offer(Action::Next, Some(operation), None);
+            offer.command = Some(command.clone());
+            choices.push(Choice {
+                label: label.clone(),
+                action: Action::Next,
+                offer: offer.id.to_string(),
+                typed: command.clone(),
+                weight: Weight::Plain,
+            });
+            offers.push(offer);
+            false
+        });
+        if !choices.is_empty() {
+            output.parts.push(Part::Ask {
+                question: String::new(),
+                choices,
+            });
+        }
+        let mut pressable = redact(output, &self.parts.rules);
+        if pressable.removed() < redacted.removed() {
+            pressable = pressable.counting(redacted.removed());
+        }
+        (pressable, offers)
+    }
+
+    /// A new offer with an id that nobody can guess.
+    pub(super) fn offer(
+        &self,
+        action: Action,
+        operation: Option<OperationId>,
+        expires_at: Option<jiff::Timestamp>,
+    ) -> Offer {
+        let random: [u8; 16] = rand::rng().random();
+        Offer {
+            id: OfferId::new(hex::encode(random)),
+            action,
+            operation,
+            command: None,
+            incident: None,
+            expires_at,
+            used_by: None,
+        }
+    }
+}
+
+/// The place as a destination.
+pub(super) fn at_place(place: &Place) -> Destination {
+    Destination {
+        channel: place.channel.clone(),
+        thread: place.thread.clone().map_or(Under::Channel, Under::Ts),
+    }
+}
+
+/// An incident's place: where it was typed inside it, otherwise its home. Under a card that is not posted yet it waits for it.
+pub(super) fn destination_in(
+    incident: IncidentId,
+    at: Option<&Place>,
+    open: &[Incident],
+) -> Option<Destination> {
+    if let Some(place) = at {
+        return Some(at_place(place));
+    }
+    match &open.iter().find(|known| known.id == incident)?.home {
+        Home::Card {
+            channel,
+            ts: Some(ts),
+        } => Some(Destination {
+            channel: channel.clone(),
+            thread: Under::Ts(ts.clone()),
+        }),
+        Home::Card { channel, ts: None } => Some(Destination {
+            channel: channel.clone(),
+            thread: Under::Key(MessageKey::card(incident)),
+        }),
+        Home::Channel(channel) => Some(Destination {
+            channel: channel.clone(),
+            thread: Under::Channel,
+        }),
+        Home::Nowhere => None,
+    }
+}

@@ -1,0 +1,73 @@
+//! `Routed` → `Planned`: exactly what would happen. The handler may look, must not touch.
+
+use anyhow::anyhow;
+use serde_json::Value;
+
+use super::{Case, Pipeline};
+use crate::{
+    domain::{
+        command::Source,
+        failure::{Failure, Refusal},
+        journey::{Parsed, Planned, Proposal, Routed},
+        routing::Route,
+    },
+    handlers::{Asked, Deed},
+};
+
+impl Pipeline {
+    /// Asks the handler for its proposal.
+    pub(super) async fn plan(&self, case: &Case, routed: Routed) -> Result<Planned, Failure> {
+        let proposal = self.proposal(case, &routed).await?;
+        Ok(Planned::new(routed, proposal))
+    }
+
+    /// The same again, to read the fingerprint anew.
+    pub(super) async fn proposal(
+        &self,
+        case: &Case,
+        routed: &Routed,
+    ) -> Result<Proposal<Value>, Failure> {
+        let parsed = routed.authorized().parsed();
+        let deed = self.deed(parsed)?;
+        let look = self.look(self.asked(case, routed).await);
+        deed.plan(Value::Object(parsed.args().clone()), &look).await
+    }
+
+    /// What runs for a command.
+    pub(super) fn deed(&self, parsed: &Parsed) -> Result<std::sync::Arc<dyn Deed>, Failure> {
+        let spec = parsed.spec();
+        self.parts
+            .registry
+            .deed(spec)
+            .ok_or_else(|| match &spec.source {
+                Source::Query(_) => Refusal::not_now(format!(
+                    "`{}` needs the datastore, which this version cannot query yet.",
+                    spec.name
+                ))
+                .into(),
+                _ => anyhow!("nothing runs for `{}`", spec.name).into(),
+            })
+    }
+
+    /// What was asked, as a handler sees it.
+    pub(super) async fn asked(&self, case: &Case, routed: &Routed) -> Asked {
+        let authorized = routed.authorized();
+        let operation = &case.operation;
+        Asked {
+            operation: operation.id,
+            standing: self.standing(authorized.actor()).await,
+            spec: authorized.parsed().spec().clone(),
+            flags: authorized.parsed().flags().clone(),
+            whence: operation.whence.clone(),
+            incident: match routed.route() {
+                Route::Incident { incident, .. } => Some(*incident),
+                _ => operation
+                    .incident
+                    .or(operation.chosen)
+                    .or(authorized.parsed().flags().incident),
+            },
+            nodes: authorized.nodes().to_vec(),
+            now: self.now(),
+        }
+    }
+}

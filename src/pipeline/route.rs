@@ -1,0 +1,146 @@
+//! `Authorized` → `Routed`: which incident, channel and thread hears the answer. The rule is pure; this reads the open incidents.
+
+use super::{Case, Pipeline};
+use crate::{
+    domain::{
+        failure::{Failure, Refusal},
+        ids::IncidentId,
+        incident::{Home, Incident},
+        journey::{Authorized, Flags, Routed},
+        operation::{Operation, State},
+        output::{Action, Choice, Output, Part, Status, Weight},
+        place::Place,
+        routing::{Route, route},
+    },
+    store::Change,
+};
+
+/// How long the question which incident was meant stays open.
+pub(super) const CHOICE_STAYS_OPEN: std::time::Duration = std::time::Duration::from_secs(600);
+
+impl Pipeline {
+    /// Decides, or asks the asker which incident was meant; then nothing is returned.
+    pub(super) async fn route(
+        &self,
+        case: &Case,
+        authorized: Authorized,
+    ) -> Result<Option<Routed>, Failure> {
+        let open = self
+            .parts
+            .store
+            .open_incidents()
+            .await
+            .map_err(anyhow::Error::from)?;
+        let operation = &case.operation;
+        match self.heard(
+            operation,
+            authorized.parsed().flags(),
+            authorized.parsed().spec().personal,
+            &open,
+        )? {
+            Route::Ask(incidents) => {
+                self.ask_which(case, &incidents, &open).await?;
+                Ok(None)
+            }
+            found => {
+                let answer = answer(&found, &open);
+                Ok(Some(Routed::new(authorized, found, answer)))
+            }
+        }
+    }
+
+    /// The route of an operation, with the incident that a button chose.
+    pub(super) fn heard(
+        &self,
+        operation: &Operation,
+        flags: &Flags,
+        personal: bool,
+        open: &[Incident],
+    ) -> Result<Route, Refusal> {
+        let chosen = Flags {
+            incident: operation.chosen.or(flags.incident),
+            ..flags.clone()
+        };
+        route(&operation.whence, &chosen, personal, open).map_err(|astray| {
+            let said = astray.to_string();
+            Refusal::usage(format!("T{}.", &said[1..])).or_else("Open incidents", "incident list")
+        })
+    }
+
+    async fn ask_which(
+        &self,
+        case: &Case,
+        incidents: &[IncidentId],
+        open: &[Incident],
+    ) -> Result<(), Failure> {
+        let operation = &case.operation;
+        let expires = self
+            .now()
+            .checked_add(CHOICE_STAYS_OPEN)
+            .map_err(anyhow::Error::from)?;
+        let mut offers = Vec::new();
+        let mut choices = Vec::new();
+        for id in incidents.iter().take(20) {
+            let title = open
+                .iter()
+                .find(|incident| incident.id == *id)
+                .map(|incident| incident.title.as_str())
+                .unwrap_or_default();
+            let mut offer = self.offer(Action::Choose, Some(operation.id), Some(expires));
+            offer.incident = Some(*id);
+            choices.push(Choice {
+                label: format!("{id} {title}"),
+                action: Action::Choose,
+                offer: offer.id.to_string(),
+                typed: format!("{} --incident {id}", operation.text),
+                weight: Weight::Plain,
+            });
+            offers.push(offer);
+        }
+        let question = Output::new(
+            Status::Waiting,
+            format!("Which incident is `{}` for?", operation.text),
+        )
+        .with(Part::Ask {
+            question: String::new(),
+            choices,
+        });
+        let wishes = self.only_to_asker(operation, State::Choosing, "which", question);
+        let change = Change {
+            offers,
+            wishes,
+            waits_until: Some(expires),
+            ..Change::default()
+        };
+        self.parts
+            .store
+            .step(operation.id, State::Received, State::Choosing, change)
+            .await
+            .map_err(anyhow::Error::from)?;
+        Ok(())
+    }
+}
+
+/// The place itself, where it is known already: a card that is not posted yet has no thread.
+pub(super) fn answer(route: &Route, open: &[Incident]) -> Option<Place> {
+    match route {
+        Route::Typed(place) => Some(place.clone()),
+        Route::Incident {
+            at: Some(place), ..
+        } => Some(place.clone()),
+        Route::Incident {
+            incident, at: None, ..
+        } => {
+            let home = &open.iter().find(|known| known.id == *incident)?.home;
+            match home {
+                Home::Card { channel, ts } => Some(Place {
+                    channel: channel.clone(),
+                    thread: ts.clone(),
+                }),
+                Home::Channel(channel) => Some(Place::channel(channel.clone())),
+                Home::Nowhere => None,
+            }
+        }
+        Route::Terminal | Route::Ask(_) => None,
+    }
+}
