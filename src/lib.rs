@@ -17,4 +17,5 @@ pub mod pipeline;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;
+pub mod surface;
 pub mod watch;

@@ -3,6 +3,7 @@
 
 mod render;
 mod catalogue;
+mod render;
 mod farm;
 mod parse;
 mod sandbox_nodes;
