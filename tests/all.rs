@@ -1,11 +1,10 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod render;
 mod catalogue;
-mod render;
 mod farm;
 mod parse;
+mod render;
 mod sandbox_nodes;
 mod sandbox_slack;
 mod slack_client;
