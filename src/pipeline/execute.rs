@@ -283,21 +283,11 @@ impl Pipeline {
         let redacted = redact(output, &self.parts.rules);
         let from = operation.state;
         let shared = operation.started_at.is_some() || operation.proposal.is_some();
-        let wishes = if shared {
-            self.card_place(&operation)
-                .map(|to| {
-                    self.shown(
-                        &operation,
-                        state,
-                        &Seen::ByAll(to),
-                        Lane::Verdict,
-                        &redacted,
-                    )
-                    .0
-                })
-                .unwrap_or_default()
+        let (wishes, offers) = if shared {
+            let seen = self.seen_again(&operation).await;
+            self.shown(&operation, state, &seen, Lane::Verdict, &redacted)
         } else {
-            self.only_to_asker(&operation, state, "refused", redacted.output().clone())
+            self.only_to_asker(&operation, state, "refused", &redacted)
         };
         let event = match state {
             State::Refused => Event::Refused {
@@ -322,6 +312,7 @@ impl Pipeline {
         let end = End {
             events: vec![event],
             wishes,
+            offers,
             timeline,
             ..End::new(state, redacted)
         };
@@ -508,8 +499,9 @@ impl Pipeline {
                     operation,
                     State::Done,
                     "link",
-                    self.with_link(output, *incident, open),
+                    &redact(self.with_link(output, *incident, open), &self.parts.rules),
                 )
+                .0
             }
             _ => Vec::new(),
         }
