@@ -7,13 +7,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod app;
 pub mod catalogue;
 pub mod clients;
 pub mod config;
 pub mod domain;
-pub mod render;
 pub mod handlers;
 pub mod pipeline;
+pub mod render;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod catalogue;
-mod render;
 mod farm;
+mod parse;
+mod render;
 mod sandbox_nodes;
 mod sandbox_slack;
 mod slack_client;

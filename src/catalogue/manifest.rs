@@ -95,7 +95,7 @@ pub const NEEDS: [Need; 16] = [
     },
     Need {
         scope: "usergroups:read",
-        methods: &["usergroups.users.list"],
+        methods: &["usergroups.list", "usergroups.users.list"],
         reason: "roles that are made of a user group",
     },
     Need {

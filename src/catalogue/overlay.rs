@@ -341,3 +341,113 @@ fn of<'a, T>(values: &'a ByEnvironment<T>, environment: Option<&Environment>) ->
         (values, Some(environment)) => values.of(environment),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rstest::rstest;
+
+    use super::super::{
+        command_file::{CommandFile, read},
+        fault::Faults,
+    };
+
+    fn command(role: &str, confirm: &str, changes: bool, source: &str) -> CommandFile {
+        let text = format!(
+            "summary = \"Vacuum.\"\nchanges = {changes}\nrole = {role}\nconfirm = {confirm}\ninverse = \"none\"\n{source}\n\
+             [[arg]]\nname = \"target\"\nkind = \"target\"\nhelp = \"A node.\"\n\
+             [[arg]]\nname = \"owner\"\nkind = \"person\"\nhelp = \"A person.\"\n\
+             [[arg]]\nname = \"other\"\nkind = \"person\"\nhelp = \"A person.\"\n"
+        );
+        read("vacuum.toml", "vacuum".into(), &text)
+            .unwrap_or_else(|faults| panic!("{}", Faults(faults)))
+    }
+
+    const RUNBOOK: &str =
+        "[runbook]\non = \"{target}\"\nsteps = [{ say = \"look\", run = [\"uptime\"] }]";
+
+    #[rstest]
+    #[case::the_same("\"operator\"", "\"self\"", true, "")]
+    #[case::stricter("\"operator\"", "\"second-person\"", true, "")]
+    #[case::fewer_environments("{ live = \"operator\" }", "\"self\"", true, "")]
+    #[case::another_role(
+        "\"member\"",
+        "\"self\"",
+        true,
+        "role: elsewhere it takes the role operator, and may not take member instead"
+    )]
+    #[case::another_role_somewhere(
+        "{ live = \"operator\", acceptance = \"member\" }",
+        "\"self\"",
+        true,
+        "role: on acceptance it takes the role operator, and may not take member instead"
+    )]
+    #[case::unconfirmed(
+        "\"operator\"",
+        "\"never\"",
+        true,
+        "confirm: elsewhere it is self, and may not be never"
+    )]
+    #[case::unconfirmed_somewhere(
+        "\"operator\"",
+        "{ live = \"self\", acceptance = \"never\" }",
+        true,
+        "confirm: on acceptance it is self, and may not be never"
+    )]
+    #[case::said_to_change_nothing(
+        "\"operator\"",
+        "\"self\"",
+        false,
+        "changes: `vacuum` of habops changes things, so this must be true"
+    )]
+    fn a_replacement_is_never_easier_to_run(
+        #[case] role: &str,
+        #[case] confirm: &str,
+        #[case] changes: bool,
+        #[case] said: &str,
+    ) {
+        let embedded = command("\"operator\"", "\"self\"", true, "handler = \"vacuum\"");
+        let ours = command(role, confirm, changes, RUNBOOK);
+        assert_eq!(reasons(embedded, ours), said);
+    }
+
+    #[test]
+    fn another_named_person_and_a_wider_role_are_easier_too() {
+        let embedded = || {
+            command(
+                "{ live = \"operator\" }",
+                "\"named:owner\"",
+                true,
+                "handler = \"vacuum\"",
+            )
+        };
+        let named = command("{ live = \"operator\" }", "\"named:other\"", true, RUNBOOK);
+        assert_eq!(
+            reasons(embedded(), named),
+            "confirm: elsewhere it is named:owner, and may not be named:other\n\
+             confirm: on live it is named:owner, and may not be named:other"
+        );
+        let wider = command("\"operator\"", "\"named:owner\"", true, RUNBOOK);
+        assert_eq!(
+            reasons(embedded(), wider),
+            "role: elsewhere it takes nobody, and may not take operator instead"
+        );
+    }
+
+    fn reasons(embedded: CommandFile, ours: CommandFile) -> String {
+        match super::join(
+            vec![embedded],
+            vec![ours],
+            &["vacuum".to_owned()],
+            Path::new("d"),
+        ) {
+            Ok(_) => String::new(),
+            Err(Faults(faults)) => faults
+                .iter()
+                .map(|fault| format!("{}: {}", fault.key, fault.reason))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        }
+    }
+}

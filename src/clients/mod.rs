@@ -2,6 +2,7 @@
 
 pub mod builder;
 pub mod datastore;
+pub mod ec2;
 pub mod fleet;
 pub mod pagerduty;
 pub mod slack;

@@ -295,17 +295,17 @@ impl Reader<'_> {
     }
 
     fn unknown_option(&self, name: &str) -> Refusal {
-        let own = self
-            .spec
-            .args
-            .iter()
-            .filter(|arg| arg.option || arg.kind == ArgKind::Flag)
-            .map(|arg| arg.name.as_str());
-        let known = own.chain(GLOBAL_FLAGS);
-        let near = nearest(name, known)
-            .map(|near| format!("; did you mean `--{near}`?"))
-            .unwrap_or_default();
-        self.usage(&format!("there is no `--{name}` here{near}"))
+        let own = self.spec.args.iter().map(|arg| arg.name.as_str());
+        let meant = nearest(name, own.chain(GLOBAL_FLAGS)).map(|near| {
+            let option = GLOBAL_FLAGS.contains(&near) || self.option_spec(near).is_some();
+            if option {
+                format!("; did you mean `--{near}`?")
+            } else {
+                format!("; `{near}` is typed by itself, without a name before it")
+            }
+        });
+        let meant = meant.unwrap_or_default();
+        self.usage(&format!("there is no `--{name}` here{meant}"))
     }
 
     /// A usage refusal that shows how the command is typed.
@@ -406,19 +406,7 @@ pub fn read_value(spec: &ArgSpec, typed: &str, now: Timestamp) -> Result<Value, 
             .parse::<i64>()
             .map(Value::from)
             .map_err(|_| format!("`{typed}` is not a whole number")),
-        ArgKind::Choice if spec.choices.iter().any(|choice| choice == typed) => {
-            text(typed.to_owned())
-        }
-        ArgKind::Choice => {
-            let near = nearest(typed, spec.choices.iter().map(String::as_str));
-            let meant = near
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            Err(format!(
-                "`{name}` is one of `{}`, not `{typed}`{meant}",
-                spec.choices.join("`, `")
-            ))
-        }
+        ArgKind::Choice => choice(spec, typed).map(Value::String),
         ArgKind::Target => Target::parse(typed)
             .map_err(|why| why.to_string())
             .and_then(|target| text(target.as_str().to_owned())),
@@ -457,6 +445,23 @@ pub fn read_value(spec: &ArgSpec, typed: &str, now: Timestamp) -> Result<Value, 
             .map(|id| Value::String(id.to_string())),
         ArgKind::Flag => Err(format!("`--{name}` takes no value")),
     }
+}
+
+/// The choice that is meant; a phone begins a line with a capital.
+fn choice(spec: &ArgSpec, typed: &str) -> Result<String, String> {
+    let mut choices = spec.choices.iter();
+    if let Some(choice) = choices.find(|choice| choice.eq_ignore_ascii_case(typed)) {
+        return Ok(choice.clone());
+    }
+    let near = nearest(typed, spec.choices.iter().map(String::as_str));
+    let meant = near
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    Err(format!(
+        "`{}` is one of `{}`, not `{typed}`{meant}",
+        spec.name,
+        spec.choices.join("`, `")
+    ))
 }
 
 fn word(typed: &str) -> bool {

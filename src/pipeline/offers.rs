@@ -158,7 +158,9 @@ impl Pipeline {
                 .into());
             }
             UseOffer::Unknown => {
-                return Err(Refusal::not_now("This button is not known to habops any more.").into());
+                return Err(
+                    Refusal::not_now("This button is not known to habops any more.").into(),
+                );
             }
         }
         let kind = PlaceKind::Public;

@@ -6,6 +6,8 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -19,8 +21,15 @@ use crate::domain::ids::Owner;
 
 /// In order; only ever added to.
 const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_memory.sql"))];
-/// How often a first opening is tried when another process makes the same file at the same moment.
+/// How long opening is tried while another process makes the same file, and how often another fault is given a second look.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const TRIES: u32 = 5;
+/// Between two tries: `SQLite` does not wait by itself where a file changes over to its write-ahead log.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+/// How long a connection sleeps between two looks at a lock that another process holds: first short, so that a busy neighbour
+/// does not starve it (`SQLite`'s own handler backs off to 100 ms), then longer.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const LOOK_AGAIN_LATER: Duration = Duration::from_millis(5);
 /// When the writer itself copies the log back, should the checkpointing thread ever fall behind: 32 MiB of pages.
 const LOG_LIMIT_PAGES: i64 = 8_000;
 /// How many statements stay prepared on the writing connection.
@@ -100,7 +109,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     static OPENING: Mutex<()> = Mutex::new(());
     let _one = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     make(path)?;
-    let mut tries = 0;
+    let (begun, mut tries) = (Instant::now(), 0);
     loop {
         tries += 1;
         let opened = configured(path)
@@ -108,9 +117,11 @@ fn connect(path: &Path) -> Result<Connection, Error> {
             .and_then(|mut connection| migrate(path, &mut connection).map(|()| connection));
         match opened {
             // Another process may be making the same tables right now; the next look finds them made.
-            Err(Error::Busy { .. } | Error::Fault { .. }) if tries < TRIES => {}
+            Err(Error::Busy { .. }) if begun.elapsed() < OPEN_TIMEOUT => {}
+            Err(Error::Fault { .. }) if tries < TRIES => {}
             opened => return opened,
         }
+        thread::sleep(BETWEEN_TRIES);
     }
 }
 
@@ -152,7 +163,7 @@ fn make(path: &Path) -> Result<(), Error> {
 fn configured(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_handler(Some(be_patient))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -160,6 +171,22 @@ fn configured(path: &Path) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.set_transaction_behavior(TransactionBehavior::Immediate);
     Ok(connection)
+}
+
+/// Waits for a lock, up to [`BUSY_TIMEOUT`]; `count` is how often it looked already.
+pub(super) fn be_patient(count: i32) -> bool {
+    let soon = 100;
+    let pause = if count < soon {
+        LOOK_AGAIN
+    } else {
+        LOOK_AGAIN_LATER
+    };
+    let later = u32::try_from(count - soon).unwrap_or(0);
+    if LOOK_AGAIN_LATER * later >= BUSY_TIMEOUT {
+        return false;
+    }
+    thread::sleep(pause.mul_f64(rand::random_range(0.5..1.5)));
+    true
 }
 
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::{BUSY_TIMEOUT, error::Error};
+use super::{error::Error, open::be_patient};
 
 /// How many reads run at the same time.
 const AT_ONCE: usize = 4;
@@ -84,7 +84,7 @@ impl Readers {
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_handler(Some(be_patient))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

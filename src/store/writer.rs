@@ -321,3 +321,107 @@ impl Thread {
         statement("RELEASE job")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use jiff::Timestamp;
+    use rusqlite::Connection;
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::{Arc, Tx};
+    use crate::store::{Config, Error, Fault, Store, rows::int};
+
+    fn store(also: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> (TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Timestamp::now);
+        let store = Store::open_with(&Config::default(), dir.path(), clock, "one".into(), also);
+        (dir, store.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_a_sentence_and_what_was_kept_stays_readable() {
+        // SQLite's own limit gives the same error as the disk's.
+        let (_dir, store) = store(|connection| {
+            let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+            connection.query_row(
+                &format!("PRAGMA max_page_count = {}", pages + 20),
+                [],
+                |_| Ok(()),
+            )
+        });
+        store.put_state("small", &json!("kept")).await.unwrap();
+        let error = store
+            .put_state("big", &json!("x".repeat(200_000)))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Full { .. }), "{error}");
+        assert!(error.to_string().contains("habops.db"), "{error}");
+        assert!(error.to_string().contains("free some space"), "{error}");
+        assert_eq!(store.get_state("small").await.unwrap(), Some(json!("kept")));
+        assert_eq!(store.get_state("big").await.unwrap(), None);
+        // Room for small things is still there, and the writer still serves.
+        store.put_state("small", &json!("newer")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_may_not_be_written_is_a_sentence() {
+        let (_dir, store) = store(|connection| connection.pragma_update(None, "query_only", true));
+        let error = store.check().await.unwrap_err();
+        assert!(matches!(error, Error::ReadOnly { .. }), "{error}");
+        assert!(
+            error.to_string().contains("habops.db is read-only"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_undone_and_the_writer_lives() {
+        let (_dir, store) = store(|_| Ok(()));
+        let panics = |tx: &Tx<'_>| -> Result<(), Fault> {
+            tx.conn
+                .execute("INSERT INTO memos VALUES ('x', '1', 0)", [])?;
+            panic!("on purpose");
+        };
+        let error = store.write(panics).await.unwrap_err();
+        assert!(matches!(error, Error::Fault { .. }), "{error}");
+        assert_eq!(store.get_state("x").await.unwrap(), None);
+        store.put_state("x", &json!(2)).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_was_kept_after_its_sender_gave_up_is_left_to_recovery() {
+        let (_dir, store) = store(|_| Ok(()));
+        let (go, gone) = mpsc::channel::<()>();
+        let slow = move |tx: &Tx<'_>| {
+            let _ = gone.recv();
+            tx.conn
+                .execute("INSERT INTO memos VALUES ('late', '1', 0)", [])?;
+            Ok(7_u64)
+        };
+        let lost = |result: u64, tx: &Tx<'_>| {
+            tx.conn.execute(
+                "UPDATE memos SET at = ?1 WHERE name = 'late'",
+                [int(result)],
+            )?;
+            Ok(())
+        };
+        let within = Duration::from_millis(50);
+        let error = store.inner.writer.run(within, Some(lost), slow).await;
+        assert!(matches!(error.unwrap_err(), Error::Busy { .. }));
+        drop(go);
+        // The next job runs after what that one left behind.
+        let at = store
+            .write(|tx| {
+                Ok(tx
+                    .conn
+                    .query_row("SELECT at FROM memos WHERE name = 'late'", [], |row| {
+                        row.get::<_, i64>(0)
+                    })?)
+            })
+            .await;
+        assert_eq!(at.unwrap(), 7);
+    }
+}

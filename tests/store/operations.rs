@@ -57,7 +57,7 @@ async fn a_refused_one_is_at_its_end_with_what_was_said() {
     let found = store.operation(id).await.unwrap().unwrap();
     assert_eq!(found.output.unwrap().title, "no");
     assert_eq!(found.ended_at, Some(ground.now()));
-    ground.pass(Duration::from_secs(3600));
+    ground.pass(Duration::from_hours(1));
     assert!(store.lapsed().await.unwrap().is_empty());
     assert_eq!(store.waiting().await.unwrap(), 1);
 }
@@ -305,7 +305,7 @@ async fn what_waits_too_long_is_overdue() {
     let store = ground.store("one");
     let id = accepted(&store, "k").await;
     let change = Change {
-        waits_until: Some(ground.now() + Duration::from_secs(300)),
+        waits_until: Some(ground.now() + Duration::from_mins(5)),
         ..Change::default()
     };
     let step = store.step(id, State::Received, State::Choosing, change);
@@ -344,7 +344,7 @@ async fn an_offer_says_who_was_faster_and_when_it_is_too_late() {
     let store = ground.store("one");
     let id = accepted(&store, "k").await;
     let mut lapsing = button("lapses", id);
-    lapsing.expires_at = Some(ground.now() + Duration::from_secs(60));
+    lapsing.expires_at = Some(ground.now() + Duration::from_mins(1));
     let buttons = vec![button("once", id), lapsing];
     store
         .put_with(vec![wish("op-1", "sure?")], buttons)
@@ -354,7 +354,7 @@ async fn an_offer_says_who_was_faster_and_when_it_is_too_late() {
     assert!(matches!(once, UseOffer::Won(offer) if offer.used_by == Some(ana())));
     let again = store.use_offer(&"once".into(), &bo()).await.unwrap();
     assert!(matches!(again, UseOffer::Lost(offer) if offer.used_by == Some(ana())));
-    ground.pass(Duration::from_secs(60));
+    ground.pass(Duration::from_mins(1));
     let late = store.use_offer(&"lapses".into(), &bo()).await.unwrap();
     assert_eq!(late, UseOffer::Expired);
     let none = store.use_offer(&"never".into(), &bo()).await.unwrap();

@@ -1,6 +1,6 @@
 //! Several stores on one file, as several processes are: of everything that may happen once, one wins.
 
-use std::{process::Command, sync::Arc, time::Duration};
+use std::{os::unix::process::ExitStatusExt, process::Command, sync::Arc, time::Duration};
 
 use habops::{
     domain::{
@@ -9,7 +9,7 @@ use habops::{
         operation::State,
         records::{Outbox, Records},
     },
-    store::{Accepted, Change, Config, End, Store, UseOffer},
+    store::{Accepted, Change, Config, End, Error, Store, UseOffer},
 };
 use jiff::Timestamp;
 use tokio::{sync::Barrier, task::JoinSet};
@@ -96,7 +96,7 @@ async fn one_press_of_a_button_wins_and_one_step() {
 async fn one_process_recovers_a_lapsed_operation_and_one_posts_a_wish() {
     let ground = Ground::new();
     let id = running(&ground.store("crashed"), "k").await;
-    ground.pass(Duration::from_secs(60));
+    ground.pass(Duration::from_mins(1));
     let stores = stores(&ground);
     stores[0].put(vec![wish("op-1", "x")]).await.unwrap();
     let start = Arc::new(Barrier::new(4));
@@ -114,11 +114,12 @@ async fn one_process_recovers_a_lapsed_operation_and_one_posts_a_wish() {
     assert_eq!(won.iter().map(|(_, claimed)| claimed).sum::<usize>(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn two_hundred_commands_at_once_share_few_commits() {
     let ground = Ground::new();
     let store = ground.store("one");
-    // While another process writes, all two hundred come in; once it is done they go to the disk together.
+    // While another process writes, all two hundred come in (one yield on a single thread lets each of them run up to its
+    // place in the queue); once it is done they go to the disk together.
     let other = rusqlite::Connection::open(store.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let before = store.commits();
@@ -133,7 +134,7 @@ async fn two_hundred_commands_at_once_share_few_commits() {
         assert!(matches!(accepted.unwrap(), Accepted::New(_)));
     }
     let commits = store.commits() - before;
-    assert!(commits <= 50, "{commits} commits for 200 commands");
+    assert!(commits <= 3, "{commits} commits for 200 commands");
     assert!(matches!(
         store.verify(None).await.unwrap(),
         Verified::Whole { records: 200, .. }
@@ -202,7 +203,14 @@ async fn another_process() {
         } else {
             format!("{owner}-{n}")
         };
-        if let Accepted::New(id) = store.accept(typed(&key, store.now())).await.unwrap() {
+        // Told that it is busy, a sender delivers again: so does Slack.
+        let accepted = loop {
+            match store.accept(typed(&key, store.now())).await {
+                Err(Error::Busy { .. }) => {}
+                told => break told.unwrap(),
+            }
+        };
+        if let Accepted::New(id) = accepted {
             let step = store.step(id, State::Received, State::Running, Change::default());
             assert!(step.await.unwrap().won());
             let end = End::new(State::Done, said("done"));
@@ -225,18 +233,21 @@ async fn processes_that_write_one_file_at_once_and_die_leave_it_whole() {
     let mut children: Vec<_> = (0..3)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "store::races::another_process"])
+                .args(["--exact", "--nocapture", "store::races::another_process"])
                 .env(CHILD, ground.dir.path())
                 .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
                 .spawn()
                 .unwrap()
         })
         .collect();
     for child in &mut children {
-        child.wait().unwrap();
+        let ended = child.wait().unwrap();
+        assert!(
+            ended.signal().is_some(),
+            "a child failed on its way: {ended}"
+        );
     }
-    let now = Arc::new(|| Timestamp::now() + Duration::from_secs(60));
+    let now = Arc::new(|| Timestamp::now() + Duration::from_mins(1));
     let store = Store::open(&Config::default(), ground.dir.path(), now, "after".into()).unwrap();
     let operations = store.operations(None, 1_000).await.unwrap();
     assert_eq!(operations.len(), PER_CHILD / 2 + 3 * PER_CHILD / 2);
