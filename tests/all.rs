@@ -4,6 +4,7 @@
 mod render;
 mod catalogue;
 mod farm;
+mod fleet;
 mod parse;
 mod sandbox_nodes;
 mod sandbox_slack;
