@@ -13,9 +13,7 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         incident::{EntryKind, TimelineEntry},
-        journey::{
-            Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, redact, revive,
-        },
+        journey::{Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive},
         message::Lane,
         operation::{Operation, State, StoredProposal},
         output::{Action, Choice, Output, Part, Status, Weight},
@@ -46,7 +44,7 @@ impl Pipeline {
                 .map(str::to_owned),
             _ => None,
         };
-        let preview = redact(planned.proposal().preview.clone(), &self.parts.rules);
+        let preview = self.redacted(planned.proposal().preview.clone()).await;
         let stored = StoredProposal {
             plan: planned.proposal().plan.clone(),
             preview: preview.output().clone(),
@@ -78,7 +76,7 @@ impl Pipeline {
             State::Awaiting,
             &seen,
             Lane::Confirm,
-            &redact(card, &self.parts.rules),
+            &self.redacted(card).await,
         );
         offers.extend([approve, deny]);
         let event = Event::Asked {
@@ -185,7 +183,7 @@ impl Pipeline {
         let card = Output::new(Status::Running, format!("Approved: {}", operation.text)).text(
             format!("approved by {}, {}", by.actor, now.strftime("%H:%M:%S UTC")),
         );
-        let card = redact(card, &self.parts.rules);
+        let card = self.redacted(card).await;
         let decided = self
             .decided(&operation, "approved", &by.actor, State::Approved, &card)
             .await;
@@ -241,10 +239,9 @@ impl Pipeline {
     async fn say_no(&self, operation: &Operation, by: &Standing) -> Result<Output, Failure> {
         let id = operation.id;
         let title = format!("Denied: {}", operation.text);
-        let output = redact(
-            Output::new(Status::Cancelled, title).text(format!("{} said no.", by.actor)),
-            &self.parts.rules,
-        );
+        let output = self
+            .redacted(Output::new(Status::Cancelled, title).text(format!("{} said no.", by.actor)))
+            .await;
         let decided = self
             .decided(operation, "denied", &by.actor, State::Denied, &output)
             .await;
@@ -287,15 +284,16 @@ impl Pipeline {
             ),
             _ => return Ok(()),
         };
-        let output = redact(
-            Output::new(Status::Cancelled, title)
-                .text("Nobody answered in time, so nothing was done.")
-                .with(Part::Next {
-                    label: "Ask again".to_owned(),
-                    command: operation.text.clone(),
-                }),
-            &self.parts.rules,
-        );
+        let output = self
+            .redacted(
+                Output::new(Status::Cancelled, title)
+                    .text("Nobody answered in time, so nothing was done.")
+                    .with(Part::Next {
+                        label: "Ask again".to_owned(),
+                        command: operation.text.clone(),
+                    }),
+            )
+            .await;
         let mut decided = self
             .decided(
                 operation,
