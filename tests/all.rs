@@ -4,6 +4,7 @@
 mod catalogue;
 mod farm;
 mod fleet;
+mod journey;
 mod parse;
 mod render;
 mod sandbox_nodes;
@@ -11,3 +12,4 @@ mod sandbox_slack;
 mod slack_client;
 mod ssh;
 mod store;
+mod world;
