@@ -208,7 +208,7 @@ fn a_slip_of_the_keyboard_is_answered_with_the_nearest_name() {
                 "status live-builder-apo-0",
                 "did you mean `live-builder-api-0`?",
             ),
-            ("status live/apu", "did you mean `api`?"),
+            ("status live/apu", "did you mean `live/api`?"),
             ("incident opne x", "Did you mean `incident open`?"),
             ("help statsu", "Did you mean `status`?"),
         ] {
@@ -232,5 +232,423 @@ fn only_full_members_of_the_workspace_are_heard_and_the_others_told_why() {
             assert_eq!(world.ended(&said.operation).await.state, State::Refused);
         }
         assert!(world.sandbox.nodes.ran("live-builder-api-0").is_empty());
+    });
+}
+
+#[test]
+fn a_frozen_node_is_a_row_of_its_own_and_delays_no_other() {
+    let setup = Setup::default().instead("connect_timeout = \"5s\"", "connect_timeout = \"8s\"");
+    setup.run(async |world| {
+        world.breaks("frozen");
+        let ana = world.person("ana");
+        let table = ana
+            .runs("/habops status live-builder-worker-0,live-builder-worker-1")
+            .await;
+        assert_eq!(of_metadata(&table, "state"), "partly");
+        let told = words(&table);
+        assert!(told.contains("1 of 2 nodes are up"), "{told}");
+        assert!(told.contains("live-builder-worker-1"), "{told}");
+        assert!(told.contains("did not answer within 8s"), "{told}");
+        // A person sees the others before the frozen one is given up: progress counts them.
+        let entered = world.operations().await.pop().unwrap();
+        let took = entered
+            .ended_at
+            .unwrap()
+            .duration_since(entered.started_at.unwrap());
+        assert!(took.as_secs() < 30, "it took {took}");
+        world.mends("frozen");
+        let table = ana.runs("/habops status live-builder-worker-1").await;
+        assert!(words(&table).contains("live-builder-worker-1 is up"));
+    });
+}
+
+#[test]
+fn a_changed_host_key_and_a_node_that_is_down_say_what_to_do() {
+    World::run(async |world| {
+        world.breaks("hostkey");
+        world.breaks("down");
+        let table = world
+            .person("ana")
+            .runs("/habops status live/jobsrv,live/sessionsrv,live/router")
+            .await;
+        assert_eq!(of_metadata(&table, "state"), "partly");
+        let told = words(&table);
+        assert!(
+            told.contains("the host key of live-builder-jobsrv-0"),
+            "{told}"
+        );
+        assert!(
+            told.contains("habops trust live-builder-jobsrv-0"),
+            "{told}"
+        );
+        assert!(
+            told.contains("cannot reach live-builder-sessionsrv-0"),
+            "{told}"
+        );
+        assert!(told.contains("1 of 3 nodes are up"), "{told}");
+        assert!(world.sandbox.nodes.ran("live-builder-jobsrv-0").is_empty());
+    });
+}
+
+#[test]
+fn without_ec2_the_last_list_serves_and_is_marked_stale() {
+    let setup = Setup::default().instead("refresh = \"10s\"", "refresh = \"1s\"");
+    setup.run(async |world| {
+        let ana = world.person("ana");
+        let fresh = ana.runs(API).await;
+        assert!(!words(&fresh).contains("EC2 cannot be read"));
+        world.breaks("ec2-down");
+        let stale = async || {
+            let table = ana.runs(API).await;
+            let told = words(&table);
+            assert!(told.contains("live-builder-api-0 is up"), "{told}");
+            told.contains("EC2 cannot be read").then_some(told)
+        };
+        let told = world.eventually("the list to be marked stale", stale).await;
+        assert!(told.contains("The list is from "), "{told}");
+    });
+}
+
+#[test]
+fn a_change_waits_for_its_approval_and_runs_once() {
+    with_changes().run(async |world| {
+        let ana = world.person("ana");
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        assert!(
+            words(&card).contains("sudo -n systemctl restart hab-sup"),
+            "{}",
+            words(&card)
+        );
+        assert_eq!(restarts(world, "live-builder-api-0"), 0);
+        // Slack's people press twice.
+        let (one, other) =
+            tokio::join!(ana.presses(&card, "Approve"), ana.presses(&card, "Approve"));
+        assert!(one.took.is_some() && other.took.is_some());
+        let done = world.shows(&said.operation, "done").await;
+        assert_eq!(done.ts, card.ts, "the card itself becomes the answer");
+        world.comes_to_rest().await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 1);
+        // The buttons are gone; typing comes too late and is told so.
+        assert_eq!(super::world::people::button(&done, "Approve"), None);
+        ana.types(&format!("/habops approve {}", said.operation))
+            .await;
+        ana.hears("was approved already").await;
+        world.comes_to_rest().await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 1);
+    });
+}
+
+#[test]
+fn envelopes_that_come_twice_are_heard_once() {
+    with_changes().run(async |world| {
+        world.breaks("slack-redeliver");
+        let ana = world.person("ana");
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        ana.presses(&card, "Approve").await;
+        world.shows(&said.operation, "done").await;
+        ana.under(&card.ts)
+            .types("@habops status live-builder-api-0")
+            .await;
+        world.sees("operations", "live-builder-api-0 is up").await;
+        let copies = |slack: &habops::sandbox::slack::Slack| {
+            let journal = slack.journal();
+            let acks = journal.iter().filter(|entry| entry.kind == "ack").count();
+            (acks >= 6).then_some(())
+        };
+        world
+            .eventually("the copies to be acknowledged", async || {
+                copies(world.slack())
+            })
+            .await;
+        world.comes_to_rest().await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 1);
+        assert_eq!(world.operations().await.len(), 2);
+    });
+}
+
+#[test]
+fn a_change_can_be_denied_cancelled_or_forgotten() {
+    let setup = with_changes().config("[policy.confirm]\nexpires = \"8s\"");
+    setup.run(async |world| {
+        let (ana, bo) = (world.person("ana"), world.person("bo"));
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        bo.presses(&card, "Deny").await;
+        let denied = world.shows(&said.operation, "denied").await;
+        assert!(words(&denied).contains("<@U0BO>"), "{}", words(&denied));
+
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        world.shows(&said.operation, "awaiting").await;
+        ana.types(&format!("/habops deny {}", said.operation)).await;
+        world.shows(&said.operation, "denied").await;
+
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        world.shows(&said.operation, "awaiting").await;
+        ana.types(&format!("/habops cancel {}", said.operation))
+            .await;
+        world.shows(&said.operation, "cancelled").await;
+
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        let expired = world.shows(&said.operation, "expired").await;
+        assert_eq!(expired.ts, card.ts);
+        ana.types(&format!("/habops approve {}", said.operation))
+            .await;
+        ana.hears("has expired").await;
+        world.comes_to_rest().await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 0);
+    });
+}
+
+#[test]
+fn a_second_person_is_somebody_else_who_may() {
+    with_changes().run(async |world| {
+        let (ana, bo, dee) = (world.person("ana"), world.person("bo"), world.person("dee"));
+        let said = ana.types("/habops shove live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        assert!(words(&card).contains("somebody other than the asker"));
+        ana.presses(&card, "Approve").await;
+        ana.hears("Somebody else has to approve this").await;
+        dee.presses(&card, "Approve").await;
+        dee.hears("needs the role operator").await;
+        world.person("gus").presses(&card, "Approve").await;
+        world.person("gus").hears("guests may not").await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 0);
+        bo.types(&format!("/habops approve {}", said.operation))
+            .await;
+        let done = world.shows(&said.operation, "done").await;
+        assert_eq!(done.ts, card.ts);
+        assert_eq!(restarts(world, "live-builder-api-0"), 1);
+        dee.types(&format!("/habops why {}", said.operation)).await;
+        dee.hears("approved by").await;
+    });
+}
+
+#[test]
+fn who_lost_the_role_since_the_card_was_posted_may_not_approve_it() {
+    with_changes().run(async |world| {
+        let bo = world.person("bo");
+        let said = bo.types("/habops nudge live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        world.slack().administer(|seed| {
+            let ops = seed.groups.iter_mut().find(|group| group.handle == "ops");
+            ops.unwrap().users.retain(|user| user != "U0BO");
+        });
+        world.stop().await;
+        world.start().await;
+        bo.presses(&card, "Approve").await;
+        bo.hears("needs the role operator").await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 0);
+    });
+}
+
+#[test]
+fn while_frozen_every_change_is_refused_and_looking_works() {
+    with_changes().run(async |world| {
+        let (ana, bo) = (world.person("ana"), world.person("bo"));
+        let said = bo.types("/habops nudge live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        ana.runs("/habops freeze live \"database move\"").await;
+        let refused = ana.types("/habops nudge live-builder-api-0").await;
+        ana.hears("Changes are frozen: live").await;
+        assert_eq!(world.ended(&refused.operation).await.state, State::Refused);
+        // A card from before is not approved either.
+        bo.presses(&card, "Approve").await;
+        bo.hears("Changes are frozen").await;
+        ana.runs(API).await;
+        ana.types("/habops nudge acceptance-builder-api-0").await;
+        world
+            .sees("operations", "Confirm: nudge acceptance-builder-api-0")
+            .await;
+        ana.runs("/habops unfreeze live").await;
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        world.shows(&said.operation, "awaiting").await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 0);
+    });
+}
+
+#[test]
+fn an_ended_operation_can_be_entered_again() {
+    World::run(async |world| {
+        let ana = world.person("ana").at("general");
+        let said = ana.types(API).await;
+        world.shows(&said.operation, "done").await;
+        world
+            .person("bo")
+            .at("general")
+            .types(&format!("/habops retry {}", said.operation))
+            .await;
+        world
+            .until("a second table", |slack| {
+                let tables =
+                    everywhere(slack).filter(|it| words(it).contains("live-builder-api-0 is up"));
+                (tables.count() == 2).then_some(())
+            })
+            .await;
+        let again = world.operations().await.pop().unwrap();
+        assert_eq!(again.text, "status live-builder-api-0");
+        assert_eq!(again.actor.to_string(), "<@U0BO>");
+    });
+}
+
+#[test]
+fn a_running_look_is_cancelled_by_its_asker() {
+    World::run(async |world| {
+        world.breaks("frozen");
+        let ana = world.person("ana");
+        let said = ana.types("/habops status live-builder-worker-1").await;
+        world.shows(&said.operation, "running").await;
+        ana.types(&format!("/habops cancel {}", said.operation))
+            .await;
+        let ended = world.shows(&said.operation, "cancelled").await;
+        assert!(words(&ended).contains("Cancelled"), "{}", words(&ended));
+        world.mends("frozen");
+    });
+}
+
+#[test]
+fn an_incident_keeps_notes_links_and_its_timeline_until_it_is_closed() {
+    World::run(async |world| {
+        let (incident, card) = opened(world, "operations", "login is slow").await;
+        let (ana, bo) = (world.person("ana"), world.person("bo"));
+        let note = bo.runs("/habops incident note \"the queue grows\"").await;
+        assert_eq!(note.thread_ts.as_ref(), Some(&card.ts));
+        let listed = bo.runs("/habops incident list").await;
+        assert!(
+            words(&listed).contains("login is slow"),
+            "{}",
+            words(&listed)
+        );
+        ana.at("general").runs("/habops incident link").await;
+        world
+            .sees("general", &format!("This place now belongs to {incident}"))
+            .await;
+        ana.runs(API).await;
+        let timeline = ana.runs("/habops incident timeline").await;
+        let told = words(&timeline);
+        for line in ["the queue grows", "live-builder-api-0 is up"] {
+            assert!(told.contains(line), "{line}: {told}");
+        }
+        ana.runs("/habops incident close \"a restart mended it\"")
+            .await;
+        let closed = world.shows(&format!("{incident}:card"), "closed").await;
+        assert_eq!(closed.ts, card.ts);
+        // Answers go where they are typed again.
+        let table = bo.at("general").runs(API).await;
+        assert_eq!(
+            (table.channel.as_str(), table.thread_ts),
+            ("C0GENERAL", None)
+        );
+        bo.types("/habops incident note \"too late\"").await;
+        bo.hears("No incident is open").await;
+    });
+}
+
+#[test]
+fn a_channel_can_be_the_place_of_an_incident() {
+    World::run(async |world| {
+        let ana = world.person("ana").at("general");
+        ana.types("/habops incident open \"search is slow\" --place channel")
+            .await;
+        world.sees("general", "search is slow").await;
+        world.comes_to_rest().await;
+        let table = world.person("bo").runs(API).await;
+        assert_eq!(
+            (table.channel.as_str(), table.thread_ts),
+            ("C0GENERAL", None)
+        );
+        let table = ana.runs(API).await;
+        assert_eq!(
+            (table.channel.as_str(), table.thread_ts),
+            ("C0GENERAL", None)
+        );
+    });
+}
+
+#[test]
+fn a_secret_that_was_typed_is_refused_and_kept_nowhere() {
+    World::run(async |world| {
+        opened(world, "operations", "login is slow").await;
+        let token = ["xoxb", "1234567890", "abcdefghijklmnop"].join("-");
+        let ana = world.person("ana");
+        ana.types(&format!("/habops incident note \"use {token}\""))
+            .await;
+        ana.hears("That holds a secret").await;
+        let dsn = "postgres://hab:hunter2hunter2@db.example/builder";
+        ana.types(&format!("/habops incident note {dsn}")).await;
+        world
+            .person("bo")
+            .types(&format!("@habops incident note {token}"))
+            .await;
+        world.person("bo").hears("That holds a secret").await;
+        world.comes_to_rest().await;
+        world.stop().await;
+        for entry in std::fs::read_dir(world.dir()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !name.starts_with("habops.db") {
+                continue;
+            }
+            let kept = std::fs::read(&path).unwrap();
+            for secret in [token.as_bytes(), b"hunter2hunter2"] {
+                let found = kept.windows(secret.len()).any(|window| window == secret);
+                assert!(!found, "{name} holds a secret");
+            }
+        }
+        let posted: Vec<String> = everywhere(world.slack())
+            .filter(|message| message.bot_id.is_some())
+            .map(|message| words(&message))
+            .collect();
+        let posted = posted.join("\n");
+        assert!(
+            !posted.contains(&token) && !posted.contains("hunter2"),
+            "{posted}"
+        );
+    });
+}
+
+#[test]
+fn what_people_type_can_ping_nobody() {
+    World::run(async |world| {
+        let title = "<!channel> <!here> *bold* `x` </> &amp; @everyone";
+        let (_, card) = opened(world, "operations", title).await;
+        let ana = world.person("ana");
+        ana.runs("/habops incident note \"<!everyone> see <https://evil.example|here>\"")
+            .await;
+        world.comes_to_rest().await;
+        for message in everywhere(world.slack()).filter(|message| message.bot_id.is_some()) {
+            let raw = serde_json::to_string(&message).unwrap();
+            for live in ["<!channel", "<!here", "<!everyone", "\"broadcast\""] {
+                assert!(!message.text.contains(live), "{raw}");
+                assert!(!raw.contains("\"mrkdwn\",\"text\":\"<!ch"), "{raw}");
+            }
+            assert!(!raw.contains("\"type\":\"broadcast\""), "{raw}");
+        }
+        assert!(words(&card).contains("<!channel>") || words(&card).contains("&lt;!channel&gt;"));
+    });
+}
+
+#[test]
+fn what_was_approved_is_what_runs() {
+    with_changes().run(async |world| {
+        let ana = world.person("ana");
+        let said = ana.types("/habops nudge live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        world.stop().await;
+        // Meanwhile the node is another machine: the same name at another port.
+        let toml = std::fs::read_to_string(world.config()).unwrap();
+        let port = |name: &str| world.sandbox.nodes.get(name).unwrap().port.to_string();
+        let (api, router) = (port("live-builder-api-0"), port("live-builder-router-0"));
+        let swapped = toml.replacen(&format!("port = {api}"), &format!("port = {router}"), 1);
+        assert_ne!(toml, swapped);
+        std::fs::write(world.config(), swapped).unwrap();
+        world.start().await;
+        ana.presses(&card, "Approve").await;
+        ana.hears("has changed since it was posted").await;
+        for node in ["live-builder-api-0", "live-builder-router-0"] {
+            assert_eq!(restarts(world, node), 0);
+        }
     });
 }
