@@ -13,7 +13,9 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         incident::{EntryKind, TimelineEntry},
-        journey::{Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive},
+        journey::{
+            Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive, thawed,
+        },
         message::Lane,
         operation::{Operation, State, StoredProposal},
         output::{Action, Choice, Output, Part, Status, Weight},
@@ -166,7 +168,14 @@ impl Pipeline {
             fence: operation.fence,
             yes: false,
         };
-        let fresh = self.proposal(&case, planned.routed()).await?;
+        let freezes = self.parts.store.freezes().await;
+        let authorized = planned.routed().authorized();
+        thawed(
+            authorized.parsed().spec(),
+            authorized.environments(),
+            &freezes.context("cannot read the freezes")?,
+        )?;
+        let fresh = self.proposal_now(&case, planned.routed()).await?;
         let approval = Approval {
             by,
             at: now,
