@@ -5,6 +5,7 @@ mod catalogue;
 mod farm;
 mod fleet;
 mod journey;
+mod load;
 mod parse;
 mod render;
 mod sandbox_nodes;

@@ -377,7 +377,7 @@ fn a_change_can_be_denied_cancelled_or_forgotten() {
         let card = world.shows(&said.operation, "awaiting").await;
         bo.presses(&card, "Deny").await;
         let denied = world.shows(&said.operation, "denied").await;
-        assert!(words(&denied).contains("<@U0BO>"), "{}", words(&denied));
+        assert!(words(&denied).contains("@bo said no"), "{}", words(&denied));
 
         let said = ana.types("/habops nudge live-builder-api-0").await;
         world.shows(&said.operation, "awaiting").await;
