@@ -233,13 +233,14 @@ impl Courier {
         };
         match told {
             Ok(()) => Ok(()),
-            Err(error) => match self.passing(&error, &due.channel) {
-                Some(passing) => Err(passing),
-                None => {
+            Err(error) => {
+                if let Some(passing) = self.passing(&error, &due.channel) {
+                    Err(passing)
+                } else {
                     warn!(key = %due.key.0, "nor can the asker be told: {error}");
                     Ok(())
                 }
-            },
+            }
         }
     }
 
