@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod farm;
+mod fleet;
 mod parse;
 mod render;
 mod sandbox_nodes;

@@ -210,7 +210,8 @@ impl Inner {
             )),
             None => SharedCredentialsProvider::new(chain(http.clone(), region.clone()).await),
         };
-        let config = aws_sdk_ec2::Config::builder()
+        // Built from nothing, not from the shared `SdkConfig`: so AWS_ENDPOINT_URL moves nothing, the address is the configuration's.
+        let mut config = aws_sdk_ec2::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(region)
             .http_client(http)
@@ -227,11 +228,9 @@ impl Inner {
                     .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                     .operation_timeout(OPERATION_TIMEOUT)
                     .build(),
-            )
-            // Set even when absent from the file, so that AWS_ENDPOINT_URL moves nothing: the address is the configuration's.
-            .endpoint_url(self.config.place())
-            .build();
-        aws_sdk_ec2::Client::from_conf(config)
+            );
+        config.set_endpoint_url(self.config.endpoint_url.clone());
+        aws_sdk_ec2::Client::from_conf(config.build())
     }
 }
 

@@ -204,13 +204,13 @@ impl Inner {
         }
     }
 
-    /// The first read goes on in the background loop; nobody waits for it again.
+    /// From here on nobody waits: whatever the background loop reads is published when it comes.
     fn give_up_waiting(&self) {
         self.current.send_if_modified(|current| {
             if current.is_some() {
                 return false;
             }
-            let sentence = "EC2 has not answered yet; it is read again in the background";
+            let sentence = "EC2 has not answered yet; it is read again at the next refresh";
             *current = Some(Arc::new(self.unread(Some(sentence.to_owned()))));
             true
         });
