@@ -11,3 +11,4 @@ mod sandbox_slack;
 mod slack_client;
 mod ssh;
 mod store;
+mod surface;

@@ -231,17 +231,13 @@ impl Courier {
             Ok(direct) => self.tell_in(due, &direct, why).await?,
             Err(error) => Err(error),
         };
-        match told {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                if let Some(passing) = self.passing(&error, &due.channel) {
-                    Err(passing)
-                } else {
-                    warn!(key = %due.key.0, "nor can the asker be told: {error}");
-                    Ok(())
-                }
+        if let Err(error) = told {
+            if let Some(passing) = self.passing(&error, &due.channel) {
+                return Err(passing);
             }
+            warn!(key = %due.key.0, "nor can the asker be told: {error}");
         }
+        Ok(())
     }
 
     async fn tell_in(
