@@ -7,14 +7,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod app;
 pub mod catalogue;
 pub mod clients;
 pub mod config;
 pub mod domain;
-pub mod render;
 pub mod handlers;
 pub mod pipeline;
+pub mod render;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;
+pub mod surface;
 pub mod watch;

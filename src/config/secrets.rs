@@ -5,7 +5,8 @@ use std::{env, fs, path::Path};
 use toml::{Table, Value};
 
 /// Where secrets stand. A last `[]` means a list of them.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 8] = [
+    "fleet.ec2.secret_access_key",
     "slack.app_token",
     "slack.bot_token",
     "slack.signing_secret",
@@ -24,10 +25,10 @@ pub(super) fn fill(root: &mut Table, base: &Path, faults: &mut Vec<String>) {
         let (path, list) = place
             .strip_suffix("[]")
             .map_or((place, false), |path| (path, true));
-        let Some((section, key)) = path.split_once('.') else {
+        let Some((section, key)) = path.rsplit_once('.') else {
             continue;
         };
-        let Some(section) = root.get_mut(section).and_then(Value::as_table_mut) else {
+        let Some(section) = table(root, section) else {
             continue;
         };
         let Some(value) = section.get_mut(key) else {
@@ -46,6 +47,12 @@ pub(super) fn fill(root: &mut Table, base: &Path, faults: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// The table at a dotted path.
+fn table<'a>(root: &'a mut Table, path: &str) -> Option<&'a mut Table> {
+    path.split('.')
+        .try_fold(root, |table, key| table.get_mut(key)?.as_table_mut())
 }
 
 fn fill_list(value: &Value, base: &Path) -> Result<Value, String> {

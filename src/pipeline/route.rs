@@ -6,7 +6,7 @@ use crate::{
         failure::{Failure, Refusal},
         ids::IncidentId,
         incident::{Home, Incident},
-        journey::{Authorized, Flags, Routed},
+        journey::{Authorized, Flags, Routed, redact},
         operation::{Operation, State},
         output::{Action, Choice, Output, Part, Status, Weight},
         place::Place,
@@ -105,7 +105,8 @@ impl Pipeline {
             question: String::new(),
             choices,
         });
-        let wishes = self.only_to_asker(operation, State::Choosing, "which", question);
+        let question = redact(question, &self.parts.rules);
+        let (wishes, _) = self.only_to_asker(operation, State::Choosing, "which", &question);
         let change = Change {
             offers,
             wishes,
@@ -133,10 +134,11 @@ pub(super) fn answer(route: &Route, open: &[Incident]) -> Option<Place> {
         } => {
             let home = &open.iter().find(|known| known.id == *incident)?.home;
             match home {
-                Home::Card { channel, ts } => Some(Place {
-                    channel: channel.clone(),
-                    thread: ts.clone(),
-                }),
+                Home::Card {
+                    channel,
+                    ts: Some(ts),
+                } => Some(Place::thread(channel.clone(), ts.clone())),
+                Home::Card { ts: None, .. } => None,
                 Home::Channel(channel) => Some(Place::channel(channel.clone())),
                 Home::Nowhere => None,
             }

@@ -1,7 +1,8 @@
-//! How an output looks: Slack blocks and terminal text. Pure; every limit of the outside is kept here and nowhere else.
+//! How an output looks: Slack blocks, terminal text, documents. Pure; every limit of the outside is kept here and nowhere else.
 
 mod chart;
 mod clean;
+pub mod incident;
 mod measure;
 pub mod slack;
 mod table;

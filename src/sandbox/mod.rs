@@ -9,3 +9,7 @@ pub mod nodes;
 pub mod page;
 pub mod pagerduty;
 pub mod slack;
+
+mod start;
+
+pub use start::Sandbox;

@@ -24,14 +24,24 @@ const PARENT_PATIENCE: Duration = Duration::from_mins(1);
 pub(super) const REPLY_LIFE: Duration = Duration::from_mins(30);
 const REPLY_USES: i64 = 5;
 
-/// Rows that may be claimed. New messages and files take turns within channel and lane: only the first of each is a candidate.
+/// Rows that may be claimed. New messages and files take turns within channel and lane: only the first of each is a candidate,
+/// found by hopping from one channel and lane to the next in the index, so that a long queue costs nothing.
 /// Everything else (edits, ephemerals, pins, and what failed so often that it would hold up the others) is one by itself.
 const CANDIDATES: &str = "
+WITH RECURSIVE head (row, channel, lane) AS (
+    SELECT row, channel, lane FROM outbox WHERE row = (
+        SELECT row FROM outbox WHERE queued = 1 AND blocked = 0 ORDER BY channel, lane, row LIMIT 1)
+    UNION ALL
+    SELECT next.row, next.channel, next.lane FROM head JOIN outbox AS next ON next.row = coalesce(
+        (SELECT row FROM outbox WHERE queued = 1 AND blocked = 0 AND channel = head.channel AND lane > head.lane
+         ORDER BY lane, row LIMIT 1),
+        (SELECT row FROM outbox WHERE queued = 1 AND blocked = 0 AND channel > head.channel
+         ORDER BY channel, lane, row LIMIT 1))
+)
 SELECT row, lane FROM outbox WHERE state = 'waiting' AND blocked = 0 AND queued = 0 AND due_at <= :now
 UNION ALL
-SELECT row, lane FROM outbox
-WHERE row IN (SELECT min(row) FROM outbox WHERE queued = 1 AND blocked = 0 GROUP BY channel, lane)
-  AND state = 'waiting' AND due_at <= :now
+SELECT outbox.row, outbox.lane FROM head JOIN outbox ON outbox.row = head.row
+WHERE outbox.state = 'waiting' AND outbox.due_at <= :now
 ORDER BY lane, row LIMIT :limit";
 
 /// Claims up to `limit` rows.

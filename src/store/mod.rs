@@ -1,6 +1,6 @@
 //! habops' own and only memory: operations, offers, deliveries, the outbox, incidents, locks, the audit (design section 7).
 //!
-//! One `SQLite` file, safe for several processes. One thread writes ([`writer`], group commit), a few connections read. Every
+//! One `SQLite` file, safe for several processes. One thread writes (group commit), a few connections read. Every
 //! step of an operation is a compare-and-swap in one transaction with what is said about it; nothing true is kept in the process.
 
 mod accept;

@@ -126,6 +126,7 @@ pub fn any_output() -> impl Strategy<Value = Output> {
                 title,
                 status,
                 parts,
+                refusal: None,
             }
         })
 }

@@ -12,7 +12,7 @@ use crate::domain::duration;
 const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
 
 /// How EC2 is read.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The region the fleet is in, such as `us-west-2`. Required.
@@ -26,6 +26,12 @@ pub struct Config {
     /// How often the list is read again. Default `"60s"`.
     #[serde(default = "minute", with = "duration")]
     pub refresh: Duration,
+    /// An access key of its own, with `secret_access_key`. Default: the usual chain of environment, profile, process, role.
+    #[serde(default)]
+    pub access_key_id: Option<String>,
+    /// The key's secret half: `{ file = … }` or `{ env = … }`.
+    #[serde(default)]
+    pub secret_access_key: Option<SecretString>,
 }
 
 /// One kind of an instance's addresses.
@@ -76,10 +82,22 @@ impl Config {
         {
             faults.push(format!("endpoint_url: {reason}"));
         }
+        if self.access_key_id.is_some() != self.secret_access_key.is_some() {
+            faults
+                .push("access_key_id: goes with secret_access_key; set both or neither".to_owned());
+        }
         if self.refresh < SHORTEST_REFRESH {
             faults.push("refresh: must be at least \"1s\"".to_owned());
         }
         faults
+    }
+
+    /// The key of its own, where there is one.
+    pub(super) fn key(&self) -> Option<Credentials> {
+        Some(Credentials {
+            access_key_id: self.access_key_id.clone()?,
+            secret_access_key: self.secret_access_key.clone()?,
+        })
     }
 
     /// Where requests go.

@@ -73,9 +73,10 @@ pub struct Reading {
 }
 
 impl Client {
-    /// With the usual chain: environment, profile, process, SSO, web identity, container, instance role.
+    /// With the configuration's own key, otherwise the usual chain: environment, profile, process, SSO, web identity, container,
+    /// instance role.
     pub fn new(config: &Config) -> Result<Self, Error> {
-        Self::build(config, None)
+        Self::build(config, config.key())
     }
 
     /// With a key given outright, for a caller that has one of its own, such as a test or the sandbox.

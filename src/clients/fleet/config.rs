@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Where the list of nodes comes from, and what a bare role means.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The environment a bare role means. Default `"live"`.

@@ -104,7 +104,7 @@ CREATE TABLE outbox (
     told          INTEGER NOT NULL DEFAULT 0              -- a dead one: whether a person was told
 ) STRICT;
 CREATE INDEX outbox_free ON outbox (due_at) WHERE state = 'waiting' AND blocked = 0 AND queued = 0;
-CREATE INDEX outbox_queued ON outbox (channel, lane, row) WHERE queued = 1 AND blocked = 0;
+CREATE INDEX outbox_queued ON outbox (channel, lane, row, queued, blocked) WHERE queued = 1 AND blocked = 0;
 CREATE INDEX outbox_blocked ON outbox (waits_for) WHERE blocked = 1;
 CREATE INDEX outbox_claimed ON outbox (claimed_until) WHERE state = 'claimed';
 CREATE INDEX outbox_waiting ON outbox (wished_at) WHERE state IN ('waiting', 'claimed');
@@ -134,6 +134,7 @@ CREATE TABLE locks (
     operation INTEGER NOT NULL REFERENCES operations (id),
     taken_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX locks_of_operation ON locks (operation);
 
 -- What the watchers remember.
 CREATE TABLE memos (

@@ -1,0 +1,362 @@
+//! Wiring: the configuration becomes a running bot, or one command at a terminal.
+
+pub mod admin;
+pub mod check;
+pub mod logs;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use jiff::Timestamp;
+use rand::RngExt as _;
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+use crate::{
+    catalogue::Catalogue,
+    clients::{Clients, fleet, slack, ssh},
+    config::{Config, Mode, Place},
+    domain::{
+        actor::Actor,
+        audit::Event,
+        ids::Owner,
+        records::{Inbox, Outbox},
+        redact::Rules,
+    },
+    handlers::Registry,
+    pipeline::{JOURNEYS_AT_ONCE, Parts, Pipeline, Settings},
+    store::{Clock, Store},
+    surface::slack::{http, post::Poster, socket},
+    watch,
+};
+
+/// How long running commands may take to end when the program is told to stop.
+const LAST_WORDS: Duration = Duration::from_secs(20);
+/// How long the poster may take to send what is left then; the rest waits in the store for the next start.
+const LAST_POSTS: Duration = Duration::from_secs(5);
+/// How long Slack may take to say who we are when the program starts.
+const INTRODUCTION: Duration = Duration::from_secs(30);
+
+/// What both the bot and a terminal need.
+pub struct Core {
+    /// habops' memory.
+    pub store: Store,
+    /// The journey.
+    pub pipeline: Pipeline,
+    /// The outside.
+    pub clients: Arc<Clients>,
+    /// What the catalogue was read from.
+    pub catalogue: Catalogue,
+}
+
+/// What the bot knows of Slack once it has been introduced.
+pub struct Introduced {
+    /// The Web API.
+    pub client: slack::Client,
+    /// Who we are there.
+    pub identity: slack::Identity,
+    /// How the sockets are.
+    pub health: Option<slack::Health>,
+}
+
+/// The catalogue that this configuration asks for.
+pub fn catalogue(config: &Config) -> Result<Catalogue> {
+    let read = match &config.catalogue.dir {
+        Some(dir) => Catalogue::with_overlay(dir, &config.catalogue.replace),
+        None => Catalogue::embedded(),
+    };
+    read.map_err(|faults| anyhow!("{faults}"))
+}
+
+/// Puts together what a command travels through. `slack` is absent at a terminal.
+pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToken) -> Result<Core> {
+    let catalogue = catalogue(config)?;
+    let commands = Arc::new(catalogue.commands.clone());
+    let rules = Rules::new(config.redact.patterns.iter().map(String::as_str))
+        .context("cannot use the configured patterns")?;
+    let random: [u8; 8] = rand::rng().random();
+    let clock: Clock = Arc::new(Timestamp::now);
+    let store = Store::open(
+        &config.store,
+        &config.base,
+        clock,
+        Owner::new(hex::encode(random)),
+    )?;
+    let clients = Arc::new(Clients {
+        ssh: ssh::Client::new(&config.ssh)?,
+        fleet: fleet::Client::new(&config.fleet)?,
+        directory: slack.map(|slack| slack::Directory::new(slack.client.clone())),
+    });
+    let settings = Settings {
+        home: slack.map(|slack| slack.identity.team.clone()),
+        team_url: slack.and_then(|slack| slack.identity.url.clone()),
+        channel: config
+            .slack
+            .as_ref()
+            .and_then(|slack| slack.channel.clone()),
+        default_environment: config.default_environment(),
+        expires: config.policy.confirm.expires,
+        place_is_channel: config.incidents.place == Place::Channel,
+    };
+    let pipeline = Pipeline::new(Parts {
+        store: store.clone(),
+        commands,
+        registry: Registry::new(),
+        clients: Arc::clone(&clients),
+        policy: Arc::new(config.policy.roles()),
+        rules: Arc::new(rules),
+        vitals: vitals(config, &store, &clients, slack),
+        settings,
+        stop: stop.child_token(),
+        tasks: TaskTracker::new(),
+        turns: Arc::new(Semaphore::new(JOURNEYS_AT_ONCE)),
+        running: Mutex::new(HashMap::new()),
+    });
+    Ok(Core {
+        store,
+        pipeline,
+        clients,
+        catalogue,
+    })
+}
+
+/// What `self` tells.
+fn vitals(
+    config: &Config,
+    store: &Store,
+    clients: &Arc<Clients>,
+    slack: Option<&Introduced>,
+) -> Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync> {
+    let begun = Timestamp::now();
+    let path = store.path().display().to_string();
+    let clients = Arc::clone(clients);
+    let health = slack.and_then(|slack| slack.health.clone());
+    let mode = config.slack.as_ref().map(|slack| slack.mode);
+    Arc::new(move || {
+        let up =
+            u64::try_from(Timestamp::now().duration_since(begun).as_secs()).unwrap_or_default();
+        let mut facts = vec![
+            (
+                "up".to_owned(),
+                humantime::format_duration(Duration::from_secs(up)).to_string(),
+            ),
+            ("store".to_owned(), path.clone()),
+            (
+                "SSH connections".to_owned(),
+                clients.ssh.connections().to_string(),
+            ),
+        ];
+        match (&health, mode) {
+            (Some(health), _) => {
+                let age = health
+                    .last_frame_age()
+                    .map_or("none yet".to_owned(), |age| {
+                        format!("{} s ago", age.as_secs())
+                    });
+                facts.push((
+                    "Slack".to_owned(),
+                    format!(
+                        "{} sockets, last frame {age}, {} reconnects",
+                        health.connected(),
+                        health.reconnects()
+                    ),
+                ));
+            }
+            (None, Some(Mode::Http)) => facts.push(("Slack".to_owned(), "over HTTP".to_owned())),
+            (None, _) => facts.push(("Slack".to_owned(), "not connected".to_owned())),
+        }
+        facts
+    })
+}
+
+/// Asks Slack who we are; a bad token fails here, with a sentence.
+pub async fn introduce(config: &Config) -> Result<Introduced> {
+    let section = config
+        .slack
+        .as_ref()
+        .context("[slack] is missing; `habops start` needs it")?;
+    let client = slack::Client::new(&section.client()).context("cannot make a Slack client")?;
+    let sockets = section.mode == Mode::Socket;
+    let identity = timeout(INTRODUCTION, client.verify(sockets))
+        .await
+        .map_err(|_| anyhow!("Slack did not answer within {} s", INTRODUCTION.as_secs()))?;
+    let identity = identity.map_err(|error| anyhow!("{error}: {}", error.advice()))?;
+    Ok(Introduced {
+        client,
+        identity,
+        health: None,
+    })
+}
+
+/// The listeners that the caller owns.
+pub struct Listeners {
+    /// `[http] listen`; needed in `http` mode.
+    pub http: Option<TcpListener>,
+    /// `[http] admin`.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what the configuration asks for.
+    pub async fn bind(config: &Config) -> Result<Self> {
+        let bind = |address: std::net::SocketAddr, key: &'static str| async move {
+            TcpListener::bind(address).await.with_context(|| {
+                format!("cannot listen on {address}; set http.{key} to a free address")
+            })
+        };
+        let over_http = config
+            .slack
+            .as_ref()
+            .is_some_and(|slack| slack.mode == Mode::Http);
+        Ok(Self {
+            http: if over_http {
+                Some(bind(config.http.listen, "listen").await?)
+            } else {
+                None
+            },
+            admin: bind(config.http.admin, "admin").await?,
+        })
+    }
+}
+
+/// Runs the bot until told to stop. `ready` is called once a command would be accepted.
+pub async fn start(
+    config: Config,
+    listeners: Listeners,
+    stop: CancellationToken,
+    ready: impl FnOnce() + Send + 'static,
+) -> Result<()> {
+    let mut introduced = introduce(&config).await?;
+    let section = config.slack.as_ref().context("[slack] is missing")?;
+    let session =
+        (section.mode == Mode::Socket).then(|| slack::Session::new(introduced.client.clone()));
+    introduced.health = session.as_ref().map(slack::Session::health);
+    let core = core(&config, Some(&introduced), &stop)?;
+    core.store
+        .audit_event(
+            Actor::Habops,
+            None,
+            vec![Event::Loaded {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                files: core.catalogue.files.clone(),
+            }],
+        )
+        .await
+        .context("cannot write the audit")?;
+    let inbox: Arc<dyn Inbox> = Arc::new(core.pipeline.clone());
+    let outbox: Arc<dyn Outbox> = Arc::new(core.store.clone());
+    // The parts end one after the other: first what comes in, then what runs, then what goes out.
+    let (incoming, clock, outgoing) = (
+        stop.child_token(),
+        CancellationToken::new(),
+        CancellationToken::new(),
+    );
+    let tasks = TaskTracker::new();
+    let fleet = core.clients.fleet.clone();
+    let fleet_stop = clock.clone();
+    tasks.spawn(async move { fleet.run(fleet_stop).await });
+    tasks.spawn(watch::leases(core.store.clone(), clock.clone()));
+    tasks.spawn(watch::clock(
+        core.store.clone(),
+        Arc::clone(&inbox),
+        incoming.clone(),
+    ));
+    let poster = Poster::new(
+        introduced.client.clone(),
+        outbox,
+        introduced.identity.clone(),
+    );
+    let poster_health = poster.health();
+    let posting = tasks.spawn(poster.run(outgoing.clone()));
+    let state = admin::State::new(
+        core.store.clone(),
+        Arc::clone(&core.clients),
+        introduced.health.clone(),
+        poster_health,
+    );
+    tasks.spawn(admin::serve(listeners.admin, state, clock.clone()));
+    let failed = CancellationToken::new();
+    if let Some(listener) = listeners.http {
+        let secret = section
+            .signing_secret
+            .clone()
+            .context("slack.signing_secret is missing")?;
+        let router = http::router(
+            Arc::clone(&inbox),
+            secret,
+            introduced.client.clone(),
+            introduced.identity.clone(),
+        );
+        let stop = incoming.clone();
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(listener, router)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await
+            {
+                error!("the HTTP listener ended: {error}");
+            }
+        });
+        ready();
+    } else if let Some(session) = session {
+        let health = session.health();
+        let (token, failed) = (incoming.clone(), failed.clone());
+        let (client, identity) = (introduced.client.clone(), introduced.identity.clone());
+        let inbox = Arc::clone(&inbox);
+        tasks.spawn(async move {
+            if let Err(error) = socket::run(session, client, identity, inbox, token.clone()).await {
+                error!("{error}");
+            }
+            if !token.is_cancelled() {
+                failed.cancel();
+            }
+        });
+        tasks.spawn(greeted(health, incoming.clone(), ready));
+    }
+    info!(
+        "habops {} is up, store {}",
+        env!("CARGO_PKG_VERSION"),
+        core.store.path().display()
+    );
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = failed.cancelled() => {}
+    }
+    incoming.cancel();
+    stop.cancel();
+    if timeout(LAST_WORDS, core.pipeline.settled()).await.is_err() {
+        warn!(
+            "some commands did not end in {} s; they will be shown as interrupted",
+            LAST_WORDS.as_secs()
+        );
+    }
+    outgoing.cancel();
+    let _ = timeout(LAST_POSTS, posting).await;
+    clock.cancel();
+    tasks.close();
+    let _ = timeout(LAST_POSTS, tasks.wait()).await;
+    core.clients.ssh.shutdown().await;
+    if failed.is_cancelled() {
+        Err(anyhow!(
+            "Slack has closed Socket Mode for this app; see the log"
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Calls `ready` once a socket has said hello.
+async fn greeted(health: slack::Health, stop: CancellationToken, ready: impl FnOnce() + Send) {
+    let mut changes = health.changes();
+    while health.greeted() == 0 {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+    ready();
+}

@@ -1,0 +1,213 @@
+//! The whole miniature at once: every stand-in started, and the configuration written that points habops at it.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    builder,
+    ec2::Ec2,
+    fault::Fault,
+    nodes::Nodes,
+    pagerduty,
+    slack::{Options, Slack},
+};
+
+/// The running miniature.
+pub struct Sandbox {
+    /// Slack and the page.
+    pub slack: Slack,
+    /// The nodes.
+    pub nodes: Nodes,
+    /// The configuration written for habops.
+    pub config: PathBuf,
+    addresses: Value,
+}
+
+/// Where everything is.
+struct Addresses {
+    ec2: String,
+    builder: String,
+    pagerduty: String,
+}
+
+const BOT_TOKEN: &str = "xoxb-sandbox";
+const APP_TOKEN: &str = "xapp-sandbox";
+const BUILDER_TOKEN: &str = "_sandbox";
+const PAGERDUTY_TOKEN: &str = "y_NbAkKc66ryYTWUXYEu";
+
+impl Sandbox {
+    /// Starts everything on loopback, Slack and the page on the given listener, and writes `dir/habops.toml`. `tool` is the
+    /// program that the nodes' commands are; `commands` is for the page's completion.
+    pub async fn start(
+        listener: TcpListener,
+        dir: &Path,
+        tool: &Path,
+        commands: Value,
+        stop: CancellationToken,
+    ) -> Result<Self> {
+        fs::create_dir_all(dir.join("files"))
+            .with_context(|| format!("cannot make {}", dir.join("files").display()))?;
+        let dir =
+            fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?;
+        let nodes = Nodes::start(&dir, tool, stop.clone()).await?;
+        nodes.write_known_hosts(&dir.join("files/known_hosts"))?;
+        let (ec2_listener, ec2_url) = loopback().await?;
+        let ec2 = Ec2::start(ec2_listener, &nodes, stop.clone());
+        let (builder_listener, builder_url) = loopback().await?;
+        builder::start(builder_listener, stop.clone());
+        let (pagerduty_listener, pagerduty_url) = loopback().await?;
+        pagerduty::start(pagerduty_listener, stop.clone());
+        let faults: Vec<Arc<dyn Fault>> = vec![Arc::new(nodes.clone()), Arc::new(ec2)];
+        let options = Options {
+            commands,
+            faults,
+            ..Options::default()
+        };
+        let signing_secret = options.signing_secret.clone();
+        let slack = Slack::start(listener, options, stop);
+        let addresses = Addresses {
+            ec2: ec2_url,
+            builder: builder_url,
+            pagerduty: pagerduty_url,
+        };
+        let config = dir.join("habops.toml");
+        write_files(&dir, &signing_secret)?;
+        fs::write(&config, toml(&slack, &nodes, &addresses))
+            .with_context(|| format!("cannot write {}", config.display()))?;
+        let listed: Vec<Value> = nodes
+            .list()
+            .iter()
+            .map(|node| json!({ "name": node.name, "address": node.address, "port": node.port }))
+            .collect();
+        let addresses = json!({
+            "page": slack.page_url(),
+            "slack_api": slack.api_url(),
+            "ec2": addresses.ec2,
+            "builder": addresses.builder,
+            "pagerduty": addresses.pagerduty,
+            "datastore": Value::Null,
+            "nodes": listed,
+            "config": config,
+        });
+        Ok(Self {
+            slack,
+            nodes,
+            config,
+            addresses,
+        })
+    }
+
+    /// The line that `habops sandbox` prints.
+    pub fn addresses(&self) -> &Value {
+        &self.addresses
+    }
+}
+
+async fn loopback() -> Result<(TcpListener, String)> {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("cannot listen on 127.0.0.1")?;
+    let address = listener
+        .local_addr()
+        .context("a listener without an address")?;
+    Ok((listener, format!("http://{address}")))
+}
+
+fn write_files(dir: &Path, signing_secret: &str) -> Result<()> {
+    for (name, text) in [
+        ("bot-token", BOT_TOKEN),
+        ("app-token", APP_TOKEN),
+        ("signing-secret", signing_secret),
+        ("builder-token", BUILDER_TOKEN),
+        ("pagerduty-token", PAGERDUTY_TOKEN),
+        ("pagerduty-webhook", "sandbox-webhook-secret"),
+        ("aws-secret", "sandbox"),
+    ] {
+        let path = dir.join("files").join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The configuration, as a person would write it.
+fn toml(slack: &Slack, nodes: &Nodes, addresses: &Addresses) -> String {
+    let mut text = format!(
+        r#"# Written by `habops sandbox`: everything here is on this machine and nothing is real.
+[slack]
+api_url = "{api}"
+mode = "socket"
+app_token = {{ file = "files/app-token" }}
+bot_token = {{ file = "files/bot-token" }}
+signing_secret = {{ file = "files/signing-secret" }}
+channel = "C0OPERATIONS"
+
+[http]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+
+[store]
+url = "sqlite:habops.db"
+
+[fleet]
+default_environment = "live"
+
+[fleet.ec2]
+region = "us-west-2"
+endpoint_url = "{ec2}"
+access_key_id = "sandbox"
+secret_access_key = {{ file = "files/aws-secret" }}
+address = "public_ip"
+refresh = "10s"
+
+"#,
+        api = slack.api_url(),
+        ec2 = addresses.ec2,
+    );
+    for node in nodes.list() {
+        let _ = write!(
+            text,
+            "[[fleet.node]]\nname = \"{}\"\naddress = \"{}\"\nport = {}\n\n",
+            node.name, node.address, node.port
+        );
+    }
+    let _ = write!(
+        text,
+        r#"[ssh]
+user = "ubuntu"
+identity_file = "files/habitat-srv-admin"
+known_hosts = "files/known_hosts"
+connect_timeout = "5s"
+
+[builder]
+url = "{builder}"
+token = {{ file = "files/builder-token" }}
+
+[pagerduty]
+url = "{pagerduty}"
+token = {{ file = "files/pagerduty-token" }}
+from = "habops@example.com"
+schedules = ["PI7DH85"]
+webhook_secrets = [{{ file = "files/pagerduty-webhook" }}]
+
+[policy]
+console = ["member", "operator"]
+
+[policy.roles]
+member = ["*"]
+operator = ["U0ANA", "group:S0OPS"]
+release = ["group:S0RELEASE"]
+"#,
+        builder = addresses.builder,
+        pagerduty = addresses.pagerduty,
+    );
+    text
+}

@@ -1,0 +1,294 @@
+//! The terminal: `habops do …` on the same journey, so that the bot's hands work when Slack is down.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
+use rand::RngExt as _;
+use serde_json::{Value, json};
+
+use crate::{
+    domain::{
+        actor::Actor,
+        command::Confirm,
+        failure::RefusalKind,
+        ids::OperationId,
+        inbound::{Ack, Delivery, Inbound, Typed, Via},
+        journey::Redacted,
+        operation::{Operation, State},
+        output::{HostState, Output, Part, Status},
+        place::Whence,
+        records::{Inbox, Records},
+    },
+    render::text,
+};
+
+/// How often the operation's row is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What was typed after `habops do`.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The words after `--`, joined so that the parser splits them the same way again.
+    pub text: String,
+    /// Answer as one JSON object.
+    pub json: bool,
+    /// Say yes to `confirm = "self"`.
+    pub yes: bool,
+}
+
+/// How it went: what the exit code is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Went {
+    /// 0
+    Done,
+    /// 1
+    Failed,
+    /// 2
+    Usage,
+    /// 3
+    Refused,
+    /// 4
+    Unconfirmed,
+    /// 5
+    Interrupted,
+}
+
+impl Went {
+    /// The exit code of design section 9.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Unconfirmed => 4,
+            Self::Interrupted => 5,
+        }
+    }
+}
+
+/// Runs one command and prints its answer on standard output.
+pub async fn run(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, asked: &Asked) -> Result<Went> {
+    let login = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| "somebody".to_owned());
+    let actor = Actor::Console { login };
+    let id = match submit(&*inbox, &actor, &asked.text, asked.yes).await? {
+        Submitted::Operation(id) => id,
+        Submitted::Unrecorded(answer) => {
+            show(asked, None, answer.output(), answer.removed())?;
+            return Ok(match answer.output().status {
+                Status::Refused => Went::Refused,
+                Status::Failed | Status::Partly => Went::Failed,
+                _ => Went::Done,
+            });
+        }
+    };
+    let mut operation = settled(&*records, id).await?;
+    if operation.state == State::Awaiting
+        && !asked.yes
+        && !asked.json
+        && std::io::stdin().is_terminal()
+    {
+        let own = operation
+            .proposal
+            .as_ref()
+            .is_some_and(|proposal| proposal.confirm == Confirm::Own);
+        if own && is_yes(&operation)? {
+            submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
+            operation = after_the_yes(&*records, id).await?;
+        }
+    }
+    let output = operation
+        .output
+        .clone()
+        .unwrap_or_else(|| waiting(&operation));
+    show(asked, Some(&operation), &output, operation.redacted)?;
+    Ok(went(&operation))
+}
+
+enum Submitted {
+    Operation(OperationId),
+    Unrecorded(Redacted),
+}
+
+async fn submit(inbox: &dyn Inbox, actor: &Actor, text: &str, yes: bool) -> Result<Submitted> {
+    let random: [u8; 16] = rand::rng().random();
+    let typed = Typed {
+        text: text.to_owned(),
+        actor: actor.clone(),
+        whence: Whence::Terminal,
+        via: Via::Terminal,
+        reply: None,
+        message: None,
+        yes,
+    };
+    let delivery = Delivery {
+        key: format!("terminal:{}", hex::encode(random)),
+        received: Timestamp::now(),
+        inbound: Inbound::Typed(typed),
+    };
+    match inbox.accept(delivery).await {
+        Ack::Accepted {
+            operation: Some(id),
+            ..
+        } => Ok(Submitted::Operation(id)),
+        Ack::Unstored { said, later: None } => bail!("{}", said.title),
+        Ack::Unstored {
+            later: Some(later), ..
+        } => Ok(Submitted::Unrecorded(later.await)),
+        Ack::Accepted {
+            operation: None, ..
+        }
+        | Ack::Duplicate => bail!("the command was not taken; try again"),
+    }
+}
+
+/// The operation once nothing more happens by itself: at its end, or waiting for a person.
+async fn settled(records: &dyn Records, id: OperationId) -> Result<Operation> {
+    loop {
+        let operation = records
+            .operation(id)
+            .await?
+            .with_context(|| format!("{id} is gone from the store"))?;
+        if operation.state.is_end() || matches!(operation.state, State::Awaiting | State::Choosing)
+        {
+            return Ok(operation);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The same after a yes: what still waits is on its way.
+async fn after_the_yes(records: &dyn Records, id: OperationId) -> Result<Operation> {
+    loop {
+        let operation = records
+            .operation(id)
+            .await?
+            .with_context(|| format!("{id} is gone from the store"))?;
+        if operation.state.is_end() {
+            return Ok(operation);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Shows the card on standard error and reads one word.
+fn is_yes(operation: &Operation) -> Result<bool> {
+    let card = operation
+        .proposal
+        .as_ref()
+        .map(|proposal| text::render(&proposal.preview, look_of_stderr()))
+        .unwrap_or_default();
+    let mut err = std::io::stderr();
+    write!(err, "{card}\n{}: type yes to go on: ", operation.text).context("cannot ask")?;
+    err.flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
+    Ok(answer.trim().eq_ignore_ascii_case("yes"))
+}
+
+fn waiting(operation: &Operation) -> Output {
+    let id = operation.id;
+    match (&operation.proposal, operation.state) {
+        (Some(proposal), State::Awaiting) => {
+            let mut output = proposal.preview.clone();
+            output.status = Status::Waiting;
+            let until = proposal.expires_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+            output.text(format!(
+                "{id} waits for a yes ({}) until {until}: `approve {id}` or `deny {id}`.",
+                proposal.confirm
+            ))
+        }
+        _ => Output::new(
+            Status::Waiting,
+            format!("{id} is {}", operation.state.word()),
+        ),
+    }
+}
+
+fn went(operation: &Operation) -> Went {
+    match operation.state {
+        State::Done => Went::Done,
+        State::Refused
+            if operation
+                .output
+                .as_ref()
+                .is_some_and(|output| output.refusal == Some(RefusalKind::Usage)) =>
+        {
+            Went::Usage
+        }
+        State::Refused => Went::Refused,
+        State::Awaiting
+        | State::Choosing
+        | State::Denied
+        | State::Expired
+        | State::Approved
+        | State::Received => Went::Unconfirmed,
+        State::Interrupted | State::Running => Went::Interrupted,
+        State::Failed | State::Partly | State::Cancelled => Went::Failed,
+    }
+}
+
+fn show(asked: &Asked, operation: Option<&Operation>, output: &Output, removed: u64) -> Result<()> {
+    let mut out = std::io::stdout();
+    if asked.json {
+        let object = json_of(operation, output, removed);
+        writeln!(out, "{object}").context("cannot print")
+    } else {
+        let look = text::Look {
+            colour: out.is_terminal(),
+            width: None,
+        };
+        writeln!(out, "{}", text::render(output, look).trim_end()).context("cannot print")
+    }
+}
+
+fn look_of_stderr() -> text::Look {
+    text::Look {
+        colour: std::io::stderr().is_terminal(),
+        width: None,
+    }
+}
+
+/// The object of design section 9.
+fn json_of(operation: Option<&Operation>, output: &Output, removed: u64) -> Value {
+    let hosts: Vec<Value> = output
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Hosts(hosts) => Some(hosts),
+            _ => None,
+        })
+        .flatten()
+        .map(|host| {
+            let facts: serde_json::Map<String, Value> = host.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            json!({ "node": host.node, "state": host_word(host.state), "said": host.said, "facts": facts })
+        })
+        .collect();
+    json!({
+        "operation": operation.map(|operation| operation.id.to_string()),
+        "command": operation.and_then(|operation| operation.command.as_ref().map(ToString::to_string)),
+        "state": operation.map_or("unrecorded", |operation| operation.state.word()),
+        "title": output.title,
+        "parts": output.parts,
+        "hosts": hosts,
+        "redacted": removed,
+    })
+}
+
+fn host_word(state: HostState) -> &'static str {
+    match state {
+        HostState::Done => "done",
+        HostState::Failed => "failed",
+        HostState::Unreachable => "unreachable",
+        HostState::Skipped => "skipped",
+    }
+}
