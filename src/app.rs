@@ -336,10 +336,7 @@ pub async fn start(
         env!("CARGO_PKG_VERSION"),
         core.store.path().display()
     );
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = failed.cancelled() => {}
-    }
+    until_either(&stop, &failed).await;
     incoming.cancel();
     stop.cancel();
     let ends = Ends {
@@ -354,6 +351,13 @@ pub async fn start(
         ))
     } else {
         Ok(())
+    }
+}
+
+async fn until_either(one: &CancellationToken, other: &CancellationToken) {
+    tokio::select! {
+        () = one.cancelled() => {}
+        () = other.cancelled() => {}
     }
 }
 
