@@ -235,9 +235,10 @@ impl Courier {
 
     /// A failure that may pass, or one that will not.
     fn not_yet(&self, due: &Due, error: &Error) -> Posted {
-        self.passing(error, &due.channel).unwrap_or_else(|| Posted::Refused {
-            advice: error.advice().into_owned(),
-        })
+        self.passing(error, &due.channel)
+            .unwrap_or_else(|| Posted::Refused {
+                advice: error.advice().into_owned(),
+            })
     }
 
     /// What cannot be shown where it belongs goes to whoever asked, with the reason. An error is a failure that may pass.
