@@ -355,7 +355,7 @@ impl Pipeline {
             Vec::new()
         };
         let events = vec![finished(state, &redacted)];
-        info!(state = state.word(), "{}", redacted.output().title);
+        info!(state = state.word(), "ended as {}", state.word());
         let end = End {
             effects,
             events,

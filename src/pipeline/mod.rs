@@ -172,7 +172,7 @@ impl Pipeline {
         let id = case.operation.id;
         let state = match &failure {
             Failure::Refused(refusal) => {
-                info!("refused: {}", refusal.said);
+                info!(kind = ?refusal.kind, "refused");
                 State::Refused
             }
             Failure::Broken(broken) => {
