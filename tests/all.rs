@@ -1,6 +1,7 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod architecture;
 mod catalogue;
 mod farm;
 mod parse;
