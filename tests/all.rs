@@ -4,6 +4,7 @@
 mod architecture;
 mod catalogue;
 mod farm;
+mod habitat;
 mod parse;
 mod render;
 mod sandbox_nodes;

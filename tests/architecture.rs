@@ -46,22 +46,10 @@ const KEPT_IN: [(&str, &[&str]); 8] = [
 const DOORS: [(&str, &str); 2] = [("restored", "store"), ("revive", "pipeline")];
 const JOURNEY: &str = "domain/journey.rs";
 
-/// What a layer that only computes may not name.
-const OUTSIDE: [&str; 13] = [
-    "tokio::",
-    "axum::",
-    "std::fs",
-    "std::net",
-    "std::env",
-    "std::process",
-    "std::io::stdin",
-    "fs::read",
-    "fs::write",
-    "Timestamp::now",
-    "Zoned::now",
-    "Instant::now",
-    "SystemTime::now",
-];
+/// What a layer that only computes may not name: runtimes, parts of `std`, clocks.
+const RUNTIMES: [&str; 2] = ["tokio", "axum"];
+const OUTSIDE: [&str; 5] = ["fs", "net", "env", "process", "thread"];
+const CLOCKS: [&str; 4] = ["Timestamp", "Zoned", "Instant", "SystemTime"];
 const PURE: [&str; 2] = ["domain", "render"];
 
 /// Drawers, which fill up and import upward.
@@ -210,14 +198,33 @@ fn doors(file: &str, tokens: &[Token]) -> Vec<String> {
 
 /// Clocks, files and sockets in a layer that only computes.
 fn impurities(file: &str, tokens: &[Token]) -> Vec<String> {
-    if !PURE.contains(&layer_of(file)) {
+    let layer = layer_of(file);
+    if !PURE.contains(&layer) {
         return Vec::new();
     }
-    let text: String = tokens.iter().map(Token::text).collect();
-    OUTSIDE
-        .iter()
-        .filter(|outside| text.contains(**outside))
-        .map(|outside| format!("`{}` only computes, and names `{outside}`", layer_of(file)))
+    let mut faults = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let (Token::Word(word), Some(Token::Joint)) = (token, tokens.get(at + 1)) else {
+            continue;
+        };
+        if RUNTIMES.contains(&word.as_str()) {
+            faults.push(word.clone());
+        }
+        let now = Token::Word("now".to_owned());
+        if CLOCKS.contains(&word.as_str()) && tokens.get(at + 2) == Some(&now) {
+            faults.push(format!("{word}::now"));
+        }
+        if word == "std" {
+            let mut paths = Vec::new();
+            follow(&[], tokens, at, &mut paths);
+            let parts = paths.iter().filter_map(|path| path.get(1));
+            let outside = parts.filter(|part| OUTSIDE.contains(&part.as_str()));
+            faults.extend(outside.map(|part| format!("std::{part}")));
+        }
+    }
+    faults
+        .into_iter()
+        .map(|outside| format!("`{layer}` only computes, and names `{outside}`"))
         .collect()
 }
 
@@ -243,17 +250,6 @@ enum Token {
     Word(String),
     Joint,
     Sign(char),
-}
-
-impl Token {
-    /// As written, a blank after each word so that two words do not run together but a path does not break.
-    fn text(&self) -> String {
-        match self {
-            Token::Word(word) => word.clone(),
-            Token::Joint => "::".to_owned(),
-            Token::Sign(sign) => format!("{sign} "),
-        }
-    }
 }
 
 fn tokens(code: &str) -> Vec<Token> {
@@ -574,7 +570,12 @@ fn quote_end(source: &[char], at: usize, quote: char) -> usize {
     "let now = jiff::Timestamp::now();",
     "names `Timestamp::now`"
 )]
-#[case::a_runtime("render/text.rs", "use tokio::time::sleep;", "names `tokio::`")]
+#[case::a_runtime("render/text.rs", "use tokio::time::sleep;", "names `tokio`")]
+#[case::a_file(
+    "domain/incident.rs",
+    "use std::{fmt, fs::{self, File}};",
+    "names `std::fs`"
+)]
 #[case::a_drawer("clients/ssh/util.rs", "", "`util` is a drawer")]
 #[case::an_inline_drawer("clients/ssh/mod.rs", "mod helpers { }", "`helpers` is a drawer")]
 fn what_breaks_a_rule_is_found(#[case] file: &str, #[case] source: &str, #[case] says: &str) {
