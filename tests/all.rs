@@ -3,6 +3,7 @@
 
 mod architecture;
 mod catalogue;
+mod docs;
 mod farm;
 mod habitat;
 mod parse;
