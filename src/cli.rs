@@ -118,6 +118,10 @@ pub struct Fault {
 
 impl Fault {
     /// Usage or configuration.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the shape that `map_err` takes"
+    )]
     fn usage(said: impl ToString) -> Self {
         Self {
             said: said.to_string(),
@@ -195,6 +199,10 @@ fn commands(args: &CommandsArgs) -> Result<Ending, Fault> {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what a word ends with, so that it can stand last"
+)]
 fn print(text: &str) -> Result<Ending, Fault> {
     // A closed pipe, as of `habops commands | head`, is no fault.
     let _ = writeln!(std::io::stdout(), "{text}");

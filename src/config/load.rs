@@ -60,7 +60,7 @@ pub(super) fn of_table(mut root: Table, base: &Path) -> Result<Config, Vec<Strin
     if let Some(dir) = &mut config.catalogue.dir {
         *dir = base.join(&*dir);
     }
-    config.base = base.to_owned();
+    base.clone_into(&mut config.base);
     faults.extend(config.check());
     if faults.is_empty() {
         Ok(config)

@@ -180,7 +180,7 @@ fn judged(reading: &Reading) -> (u8, String) {
     let down: Vec<&str> = services
         .iter()
         .filter(|service| service.state != ServiceState::Up)
-        .map(|service| service.name())
+        .map(super::super::domain::supervisor::Service::name)
         .collect();
     if !down.is_empty() {
         return (1, format!("{} down", down.join(", ")));

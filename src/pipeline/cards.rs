@@ -6,7 +6,6 @@ use super::Pipeline;
 use crate::domain::{
     ids::{ChannelId, IncidentId},
     incident::{Home, Incident, IncidentState},
-    journey::redact,
     message::{About, Carrier, Destination, Lane, MessageKey, Under, Wish},
     operation::Operation,
     output::{Output, Part, Status},
@@ -28,7 +27,7 @@ impl Pipeline {
                 return Ok(());
             };
             let operations = self.parts.store.operations(Some(id), LAST).await?;
-            let wish = self.card(&incident, &channel, &operations);
+            let wish = self.card(&incident, &channel, &operations).await;
             self.parts.store.put(vec![wish]).await?;
             Ok(())
         };
@@ -38,7 +37,7 @@ impl Pipeline {
     }
 
     /// The card as it is to be seen now.
-    pub(super) fn card(
+    pub(super) async fn card(
         &self,
         incident: &Incident,
         channel: &ChannelId,
@@ -90,7 +89,7 @@ impl Pipeline {
             },
             carrier: Carrier::Message,
             lane: Lane::Confirm,
-            output: redact(output, &self.parts.rules),
+            output: self.redacted(output).await,
             about: About {
                 operation: None,
                 incident: Some(incident.id),

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use tracing::info;
 
-use super::{Case, Pipeline, outbox::Seen};
+use super::{Case, Pipeline};
 use crate::{
     domain::{
         actor::{Actor, Membership, Standing},
@@ -13,7 +13,7 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         incident::{EntryKind, TimelineEntry},
-        journey::{Approval, Cleared, Clearing, Planned, clear, may_decide, redact, revive},
+        journey::{Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive},
         message::Lane,
         operation::{Operation, State, StoredProposal},
         output::{Action, Choice, Output, Part, Status, Weight},
@@ -44,7 +44,7 @@ impl Pipeline {
                 .map(str::to_owned),
             _ => None,
         };
-        let preview = redact(planned.proposal().preview.clone(), &self.parts.rules);
+        let preview = self.redacted(planned.proposal().preview.clone()).await;
         let stored = StoredProposal {
             plan: planned.proposal().plan.clone(),
             preview: preview.output().clone(),
@@ -76,7 +76,7 @@ impl Pipeline {
             State::Awaiting,
             &seen,
             Lane::Confirm,
-            &redact(card, &self.parts.rules),
+            &self.redacted(card).await,
         );
         offers.extend([approve, deny]);
         let event = Event::Asked {
@@ -180,7 +180,13 @@ impl Pipeline {
             approved_by: Some((by.actor.clone(), now)),
             ..proposal
         };
-        let decided = self.decided(&operation, "approved", &by.actor, State::Approved);
+        let card = Output::new(Status::Running, format!("Approved: {}", operation.text)).text(
+            format!("approved by {}, {}", by.actor, now.strftime("%H:%M:%S UTC")),
+        );
+        let card = self.redacted(card).await;
+        let decided = self
+            .decided(&operation, "approved", &by.actor, State::Approved, &card)
+            .await;
         let change = Change {
             proposal: Some(stored),
             ..decided
@@ -233,17 +239,18 @@ impl Pipeline {
     async fn say_no(&self, operation: &Operation, by: &Standing) -> Result<Output, Failure> {
         let id = operation.id;
         let title = format!("Denied: {}", operation.text);
-        let output = redact(
-            Output::new(Status::Cancelled, title).text(format!("{} said no.", by.actor)),
-            &self.parts.rules,
-        );
-        let decided = self.decided(operation, "denied", &by.actor, State::Denied);
-        let wishes = self.end_of_card(operation, State::Denied, output.output().clone());
+        let output = self
+            .redacted(Output::new(Status::Cancelled, title).text(format!("{} said no.", by.actor)))
+            .await;
+        let decided = self
+            .decided(operation, "denied", &by.actor, State::Denied, &output)
+            .await;
         let end = End {
             by: decided.by,
             events: decided.events,
             timeline: decided.timeline,
-            wishes,
+            wishes: decided.wishes,
+            offers: decided.offers,
             ..End::new(State::Denied, output)
         };
         let stepped = self
@@ -277,25 +284,35 @@ impl Pipeline {
             ),
             _ => return Ok(()),
         };
-        let output = redact(
-            Output::new(Status::Cancelled, title)
-                .text("Nobody answered in time, so nothing was done.")
-                .with(Part::Next {
-                    label: "Ask again".to_owned(),
-                    command: operation.text.clone(),
-                }),
-            &self.parts.rules,
-        );
-        let wishes = match from {
-            State::Awaiting => self.end_of_card(operation, State::Expired, output.output().clone()),
-            _ => self.only_to_asker(operation, State::Expired, "lapsed", output.output().clone()),
-        };
-        let decided = self.decided(operation, "expired", &Actor::Habops, State::Expired);
+        let output = self
+            .redacted(
+                Output::new(Status::Cancelled, title)
+                    .text("Nobody answered in time, so nothing was done.")
+                    .with(Part::Next {
+                        label: "Ask again".to_owned(),
+                        command: operation.text.clone(),
+                    }),
+            )
+            .await;
+        let mut decided = self
+            .decided(
+                operation,
+                "expired",
+                &Actor::Habops,
+                State::Expired,
+                &output,
+            )
+            .await;
+        if from == State::Choosing {
+            (decided.wishes, decided.offers) =
+                self.only_to_asker(operation, State::Expired, "lapsed", &output);
+        }
         let end = End {
             by: decided.by,
             events: decided.events,
             timeline: decided.timeline,
-            wishes,
+            wishes: decided.wishes,
+            offers: decided.offers,
             ..End::new(State::Expired, output)
         };
         self.parts
@@ -308,61 +325,27 @@ impl Pipeline {
     }
 
     /// What every decision writes: the audit, the timeline, and a card that is no longer pressable.
-    fn decided(&self, operation: &Operation, decision: &str, by: &Actor, state: State) -> Change {
-        let output = Output::new(
-            Status::Running,
-            format!("{}: {}", capital(decision), operation.text),
-        )
-        .text(format!(
-            "{decision} by {by}, {}",
-            self.now().strftime("%H:%M:%S UTC")
-        ));
+    async fn decided(
+        &self,
+        operation: &Operation,
+        decision: &str,
+        by: &Actor,
+        state: State,
+        card: &Redacted,
+    ) -> Change {
+        let seen = self.seen_again(operation).await;
+        let (wishes, offers) = self.shown(operation, state, &seen, Lane::Confirm, card);
+        let text = format!("{} {decision}: {}", operation.id, operation.text);
         Change {
             by: Some(by.clone()),
             events: vec![Event::Decided {
                 decision: decision.to_owned(),
             }],
-            timeline: self.entry_by(
-                operation,
-                by,
-                EntryKind::Decision,
-                format!("{} {decision}: {}", operation.id, operation.text),
-            ),
-            wishes: self.end_of_card(operation, state, output),
+            timeline: self.entry_by(operation, by, EntryKind::Decision, text),
+            wishes,
+            offers,
             ..Change::default()
         }
-    }
-
-    /// The card's message, showing something else from now on: its buttons are gone.
-    fn end_of_card(
-        &self,
-        operation: &Operation,
-        state: State,
-        output: Output,
-    ) -> Vec<crate::domain::message::Wish> {
-        let Some(to) = self.card_place(operation) else {
-            return Vec::new();
-        };
-        let (wishes, _) = self.shown(
-            operation,
-            state,
-            &Seen::ByAll(to),
-            Lane::Confirm,
-            &redact(output, &self.parts.rules),
-        );
-        wishes
-    }
-
-    /// Where an operation's message is. The outbox keeps the key's first place, so only the channel matters here.
-    pub(super) fn card_place(
-        &self,
-        operation: &Operation,
-    ) -> Option<crate::domain::message::Destination> {
-        let place = operation
-            .answer
-            .clone()
-            .or_else(|| operation.whence.place().cloned())?;
-        Some(super::outbox::at_place(&place))
     }
 
     fn card_that_asks(
@@ -470,12 +453,4 @@ fn too_late(operation: &Operation) -> String {
             state.word()
         ),
     }
-}
-
-fn capital(word: &str) -> String {
-    let mut characters = word.chars();
-    characters
-        .next()
-        .map(|c| c.to_uppercase().chain(characters).collect())
-        .unwrap_or_default()
 }

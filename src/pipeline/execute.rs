@@ -35,7 +35,7 @@ const SHOWS_AFTER: Duration = Duration::from_secs(1);
 /// How often progress is written as a wish, at most. The poster edits no oftener than every three seconds anyway.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Longest a look may run. A change is bounded by its own steps.
-const LONGEST_LOOK: Duration = Duration::from_secs(15 * 60);
+const LONGEST_LOOK: Duration = Duration::from_mins(15);
 
 impl Pipeline {
     /// Runs it, and writes what came of it.
@@ -280,24 +280,14 @@ impl Pipeline {
         let Some(operation) = now.filter(|operation| !operation.state.is_end()) else {
             return Ok(());
         };
-        let redacted = redact(output, &self.parts.rules);
+        let redacted = self.redacted(output).await;
         let from = operation.state;
         let shared = operation.started_at.is_some() || operation.proposal.is_some();
-        let wishes = if shared {
-            self.card_place(&operation)
-                .map(|to| {
-                    self.shown(
-                        &operation,
-                        state,
-                        &Seen::ByAll(to),
-                        Lane::Verdict,
-                        &redacted,
-                    )
-                    .0
-                })
-                .unwrap_or_default()
+        let (wishes, offers) = if shared {
+            let seen = self.seen_again(&operation).await;
+            self.shown(&operation, state, &seen, Lane::Verdict, &redacted)
         } else {
-            self.only_to_asker(&operation, state, "refused", redacted.output().clone())
+            self.only_to_asker(&operation, state, "refused", &redacted)
         };
         let event = match state {
             State::Refused => Event::Refused {
@@ -322,6 +312,7 @@ impl Pipeline {
         let end = End {
             events: vec![event],
             wishes,
+            offers,
             timeline,
             ..End::new(state, redacted)
         };
@@ -340,9 +331,10 @@ impl Pipeline {
         let state = end_state(outcome.output.status);
         let mut operation = operation.clone();
         let mut seen = done.seen.clone();
-        let (effects, mut wishes) =
-            self.effects(&mut operation, &mut seen, outcome.effects, done.open);
-        let redacted = redact(outcome.output, &self.parts.rules);
+        let (effects, mut wishes) = self
+            .effects(&mut operation, &mut seen, outcome.effects, done.open)
+            .await;
+        let redacted = self.redacted(outcome.output).await;
         let (shown, offers) = self.shown(&operation, state, &seen, Lane::Verdict, &redacted);
         wishes.extend(shown);
         if operation.via != crate::domain::inbound::Via::Slash {
@@ -385,7 +377,7 @@ impl Pipeline {
     }
 
     /// The effects as the store applies them, and the wishes that come with them.
-    fn effects(
+    async fn effects(
         &self,
         operation: &mut Operation,
         seen: &mut Seen,
@@ -401,7 +393,7 @@ impl Pipeline {
                     let incident = self.opened(operation, &title, &place);
                     operation.incident = Some(incident.id);
                     if let OpenAt::CardIn(channel) | OpenAt::Channel(channel) = &place {
-                        wishes.push(self.card(&incident, channel, &[]));
+                        wishes.push(self.card(&incident, channel, &[]).await);
                         let below = Under::Key(MessageKey::card(incident.id));
                         *seen = Seen::ByAll(Destination {
                             channel: channel.clone(),
@@ -419,7 +411,7 @@ impl Pipeline {
                             "This place now belongs to {incident}. Output of the incident comes here when it is asked for here."
                         ),
                     );
-                    wishes.push(self.said(operation, "linked", at_place(&place), said));
+                    wishes.push(self.said(operation, "linked", at_place(&place), said).await);
                     kept.push(Effect::LinkIncident { incident, place });
                 }
                 Effect::AddNote { incident, text } => {
@@ -443,7 +435,7 @@ impl Pipeline {
                             channel: channel.clone(),
                             thread: Under::Channel,
                         };
-                        wishes.push(self.said(operation, "announced", to, output));
+                        wishes.push(self.said(operation, "announced", to, output).await);
                     }
                 }
                 other => kept.push(other),
@@ -452,13 +444,19 @@ impl Pipeline {
         (kept, wishes)
     }
 
-    fn said(&self, operation: &Operation, what: &str, to: Destination, output: Output) -> Wish {
+    async fn said(
+        &self,
+        operation: &Operation,
+        what: &str,
+        to: Destination,
+        output: Output,
+    ) -> Wish {
         Wish {
             key: MessageKey::of_operation(operation.id, what),
             to,
             carrier: Carrier::Message,
             lane: Lane::Confirm,
-            output: redact(output, &self.parts.rules),
+            output: self.redacted(output).await,
             about: self.about(operation, State::Done),
         }
     }
@@ -508,8 +506,9 @@ impl Pipeline {
                     operation,
                     State::Done,
                     "link",
-                    self.with_link(output, *incident, open),
+                    &redact(self.with_link(output, *incident, open), &self.parts.rules),
                 )
+                .0
             }
             _ => Vec::new(),
         }

@@ -164,21 +164,22 @@ impl Pipeline {
         refusal: Refusal,
     ) -> Ack {
         let output = redact(refusal.output(), &self.parts.rules);
-        let (pipeline, shown) = (self.clone(), output.clone());
+        // A slash command's acknowledgement carries the refusal itself; everything else needs a message.
+        let (shown, offers) = if typed.via == Via::Slash {
+            (None, Vec::new())
+        } else {
+            let (shown, offers) = self.pressable(&output, None);
+            (Some(shown), offers)
+        };
+        let pipeline = self.clone();
         let (actor, whence, via) = (typed.actor.clone(), typed.whence.clone(), typed.via);
         let kept_text = text.clone();
-        // A slash command's acknowledgement carries the refusal itself; everything else needs a message.
         let wishes = move |id| {
-            if via == Via::Slash {
-                return Vec::new();
-            }
             let operation = Operation::received(id, kept_text, None, actor, whence, via, received);
-            pipeline.only_to_asker(
-                &operation,
-                State::Refused,
-                "refused",
-                shown.output().clone(),
-            )
+            shown
+                .and_then(|shown| pipeline.whispered(&operation, State::Refused, "refused", shown))
+                .into_iter()
+                .collect()
         };
         let accept = Accept {
             key,
@@ -202,7 +203,7 @@ impl Pipeline {
                 },
             ],
             wishes: Box::new(wishes),
-            offers: Vec::new(),
+            offers,
         };
         match self.parts.store.accept(accept).await {
             Ok(Accepted::New(id)) => Ack::Accepted {

@@ -5,7 +5,8 @@
 //! authorize  Parsed → Authorized, the nodes frozen            route      Authorized → Routed
 //! plan       Routed → Planned                                 confirm    Planned    → Cleared, or a card
 //! execute    Cleared → Outcome, redacted, with the end state  outbox     what is to be seen, as wishes
-//! offers     buttons                                          recover    what a lost process left behind
+//! redact     secrets gone, people by name                     offers     buttons
+//! recover    what a lost process left behind
 //! ```
 
 mod authorize;
@@ -17,6 +18,7 @@ mod offers;
 mod outbox;
 mod plan;
 mod recover;
+mod redact;
 mod route;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -10,7 +10,6 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         inbound::{Ack, Pressed, Typed, Via},
-        journey::redact,
         message::{About, Carrier, Lane, MessageKey, Wish},
         operation::{Offer, Operation, State},
         output::{Action, Output, Status},
@@ -287,7 +286,7 @@ impl Pipeline {
             to: at_place(&pressed.place),
             carrier: Carrier::Ephemeral(user.clone()),
             lane: Lane::Verdict,
-            output: redact(output, &self.parts.rules),
+            output: self.redacted(output).await,
             about: About {
                 operation: None,
                 incident: None,

@@ -70,7 +70,7 @@ impl Pipeline {
             Seen::ByAsker(to, user) => (to, Carrier::Ephemeral(user.clone())),
         };
         let about = self.about(operation, state);
-        let (pressable, offers) = self.pressable(output, operation.id);
+        let (pressable, offers) = self.pressable(output, Some(operation.id));
         let key = match carrier {
             Carrier::Message => MessageKey::operation(operation.id),
             _ => MessageKey::of_operation(operation.id, "answer"),
@@ -110,29 +110,67 @@ impl Pipeline {
         (wishes, offers)
     }
 
-    /// A wish that only the asker sees, where it was typed.
+    /// The same for an operation out of the store.
+    pub(super) async fn seen_again(&self, operation: &Operation) -> Seen {
+        let open = self.parts.store.open_incidents().await.unwrap_or_default();
+        let to = match (&operation.answer, operation.incident) {
+            (Some(place), _) => Some(at_place(place)),
+            (None, Some(incident)) => destination_in(incident, None, &open),
+            (None, None) => None,
+        };
+        let to = to.or_else(|| operation.whence.place().map(at_place));
+        let spec = operation
+            .command
+            .as_ref()
+            .and_then(|name| self.parts.commands.get(name.as_str()));
+        match (to, operation.actor.user()) {
+            (None, _) => Seen::Nowhere,
+            (Some(to), Some(user)) if spec.is_some_and(|spec| spec.personal) => {
+                Seen::ByAsker(to, user.clone())
+            }
+            (Some(to), _) => Seen::ByAll(to),
+        }
+    }
+
+    /// A wish that only the asker sees, where it was typed, and the offers behind its buttons.
     pub(super) fn only_to_asker(
         &self,
         operation: &Operation,
         state: State,
         what: &str,
-        output: Output,
-    ) -> Vec<Wish> {
-        let (Some(place), Some(user)) = (operation.whence.place(), operation.actor.user()) else {
-            return Vec::new();
-        };
-        vec![Wish {
+        output: &Redacted,
+    ) -> (Vec<Wish>, Vec<Offer>) {
+        let (output, offers) = self.pressable(output, Some(operation.id));
+        match self.whispered(operation, state, what, output) {
+            Some(wish) => (vec![wish], offers),
+            None => (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// A wish that only the asker sees, as it stands; none where the asker is not in Slack.
+    pub(super) fn whispered(
+        &self,
+        operation: &Operation,
+        state: State,
+        what: &str,
+        output: Redacted,
+    ) -> Option<Wish> {
+        Some(Wish {
             key: MessageKey::of_operation(operation.id, what),
-            to: at_place(place),
-            carrier: Carrier::Ephemeral(user.clone()),
+            to: at_place(operation.whence.place()?),
+            carrier: Carrier::Ephemeral(operation.actor.user()?.clone()),
             lane: Lane::Verdict,
-            output: redact(output, &self.parts.rules),
+            output,
             about: self.about(operation, state),
-        }]
+        })
     }
 
     /// The same output with each next step as a button: a stored offer behind it.
-    fn pressable(&self, redacted: &Redacted, operation: OperationId) -> (Redacted, Vec<Offer>) {
+    pub(super) fn pressable(
+        &self,
+        redacted: &Redacted,
+        operation: Option<OperationId>,
+    ) -> (Redacted, Vec<Offer>) {
         let mut output = redacted.output().clone();
         let mut offers = Vec::new();
         let mut choices = Vec::new();
@@ -140,7 +178,7 @@ impl Pipeline {
             let Part::Next { label, command } = part else {
                 return true;
             };
-            let mut offer = self.offer(Action::Next, Some(operation), None);
+            let mut offer = self.offer(Action::Next, operation, None);
             offer.command = Some(command.clone());
             choices.push(Choice {
                 label: label.clone(),

@@ -6,7 +6,7 @@ use crate::{
         failure::{Failure, Refusal},
         ids::IncidentId,
         incident::{Home, Incident},
-        journey::{Authorized, Flags, Routed},
+        journey::{Authorized, Flags, Routed, redact},
         operation::{Operation, State},
         output::{Action, Choice, Output, Part, Status, Weight},
         place::Place,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long the question which incident was meant stays open.
-pub(super) const CHOICE_STAYS_OPEN: std::time::Duration = std::time::Duration::from_secs(600);
+pub(super) const CHOICE_STAYS_OPEN: std::time::Duration = std::time::Duration::from_mins(10);
 
 impl Pipeline {
     /// Decides, or asks the asker which incident was meant; then nothing is returned.
@@ -105,7 +105,8 @@ impl Pipeline {
             question: String::new(),
             choices,
         });
-        let wishes = self.only_to_asker(operation, State::Choosing, "which", question);
+        let question = redact(question, &self.parts.rules);
+        let (wishes, _) = self.only_to_asker(operation, State::Choosing, "which", &question);
         let change = Change {
             offers,
             wishes,
@@ -124,8 +125,8 @@ impl Pipeline {
 /// The place itself, where it is known already: a card that is not posted yet has no thread.
 pub(super) fn answer(route: &Route, open: &[Incident]) -> Option<Place> {
     match route {
-        Route::Typed(place) => Some(place.clone()),
-        Route::Incident {
+        Route::Typed(place)
+        | Route::Incident {
             at: Some(place), ..
         } => Some(place.clone()),
         Route::Incident {
@@ -133,12 +134,12 @@ pub(super) fn answer(route: &Route, open: &[Incident]) -> Option<Place> {
         } => {
             let home = &open.iter().find(|known| known.id == *incident)?.home;
             match home {
-                Home::Card { channel, ts } => Some(Place {
-                    channel: channel.clone(),
-                    thread: ts.clone(),
-                }),
+                Home::Card {
+                    channel,
+                    ts: Some(ts),
+                } => Some(Place::thread(channel.clone(), ts.clone())),
                 Home::Channel(channel) => Some(Place::channel(channel.clone())),
-                Home::Nowhere => None,
+                Home::Card { ts: None, .. } | Home::Nowhere => None,
             }
         }
         Route::Terminal | Route::Ask(_) => None,

@@ -163,3 +163,102 @@ fn is_address(address: &str) -> bool {
     let ip = address.parse::<std::net::IpAddr>().is_ok();
     ip || is_name(address)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::Config;
+
+    #[test]
+    fn the_section_of_the_design_reads_as_config() {
+        let config: Config = toml::from_str(
+            r#"
+            default_environment = "live"
+            gateway_port = 9631
+            [ec2]
+            region = "us-west-2"
+            endpoint_url = "http://127.0.0.1:5000"
+            address = "public_dns"
+            refresh = "60s"
+            [[node]]
+            name = "live-builder-api-0"
+            environment = "live"
+            role = "api"
+            address = "127.0.0.1"
+            port = 2201
+            [[node]]
+            name = "live-builder-api-1"
+            port = 2202
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.check(), Vec::<String>::new());
+        assert_eq!(Config::default().default_environment.as_str(), "live");
+    }
+
+    const STATIC: &str = "name = 'live-api-0'\nenvironment = 'live'\nrole = 'api'\n";
+
+    #[rstest]
+    #[case::no_address(
+        STATIC,
+        "`live-api-0` is a static node without address; only a node that [fleet.ec2] finds may leave it out"
+    )]
+    #[case::only_a_name(
+        "name = 'live-api-0'",
+        "`live-api-0` is a static node without environment and role and address; only a node that [fleet.ec2] finds may leave it out"
+    )]
+    #[case::port_in_the_address(
+        "address = '127.0.0.1:22'",
+        "address `127.0.0.1:22` is not a host name or an IP address; the port has a key of its own"
+    )]
+    #[case::option_as_address(
+        "address = '-oProxyCommand=x'",
+        "address `-oProxyCommand=x` is not a host name or an IP address; the port has a key of its own"
+    )]
+    #[case::port_zero("address = '::1'\nport = 0", "port must be from 1 to 65535")]
+    fn a_faulty_node_is_a_sentence(#[case] keys: &str, #[case] says: &str) {
+        let entry = if keys.starts_with("name") {
+            keys.to_owned()
+        } else {
+            format!("{STATIC}{keys}")
+        };
+        let good = format!("[[node]]\n{STATIC}address = 'a'").replace("api-0", "api-1");
+        let config: Config = toml::from_str(&format!("{good}\n[[node]]\n{entry}")).unwrap();
+        assert_eq!(config.check(), [format!("fleet.node[1]: {says}")]);
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_key() {
+        let config: Config = toml::from_str(
+            r#"
+            default_environment = ""
+            gateway_port = 0
+            ec2 = { region = "", refresh = "0s" }
+            node = [{ name = "a b" }, { name = "b", role = "api" }, { name = "b" }]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(
+            config.check(),
+            [
+                "fleet.default_environment: `` must be letters, digits, `-`, `_` and `.`, and begin with a letter or a digit",
+                "fleet.gateway_port: must be a port from 1 to 65535",
+                "fleet.ec2.region: `` is not a region like \"us-west-2\"",
+                "fleet.ec2.refresh: must be at least \"1s\"",
+                "fleet.node[0]: name `a b` must be letters, digits, `-`, `_` and `.`, and begin with a letter or a digit",
+                "fleet.node[1]: `b` is a static node without environment and address; an override of an EC2 node needs only its name",
+                "fleet.node[2]: name `b` is given twice: each node has one entry",
+            ]
+        );
+    }
+
+    #[rstest]
+    #[case("defualt_environment = 'live'", "unknown field `defualt_environment`")]
+    #[case("[[node]]\nname = 'a'\nadress = 'b'", "unknown field `adress`")]
+    #[case("[[node]]\naddress = 'b'", "missing field `name`")]
+    fn a_misspelt_key_is_refused(#[case] text: &str, #[case] says: &str) {
+        let fault = toml::from_str::<Config>(text).unwrap_err().to_string();
+        assert!(fault.contains(says), "{fault}");
+    }
+}

@@ -1,44 +1,181 @@
-//! The poster: drains the outbox into Slack.
+//! The poster: drains the outbox into Slack, several channels at once and one wish at a time in each, so that what was wished
+//! first is seen first.
 
+mod aside;
+mod channels;
+mod courier;
 mod health;
+mod pacer;
+mod readback;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
 
-pub use self::health::PosterHealth;
+use self::{
+    channels::{Channels, Held},
+    courier::Courier,
+    pacer::Pacer,
+};
+pub use self::{health::PosterHealth, pacer::Pace};
+use super::built_in_rules;
 use crate::{
     clients::slack::{Client, Identity},
-    domain::records::Outbox,
+    domain::{
+        message::{Due, Posted},
+        records::Outbox,
+    },
 };
+
+/// How many wishes are held at once.
+const MOST_HELD: usize = 32;
+/// How long one wish may take; less than the claim on it holds.
+const BRING_WITHIN: Duration = Duration::from_secs(22);
+/// How long a wish waits for those before it in its channel until it is given back, so that the claim on it does not lapse.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How long to wait where the outbox cannot be read.
+const OUTBOX_PAUSE: Duration = Duration::from_secs(1);
+/// How long new wishes are still taken after a stop: what commands said last.
+const LAST_WISHES: Duration = Duration::from_secs(3);
 
 /// Brings Slack to what the outbox wishes.
 pub struct Poster {
-    client: Client,
     outbox: Arc<dyn Outbox>,
-    identity: Identity,
-    health: PosterHealth,
+    courier: Arc<Courier>,
 }
 
 impl Poster {
     /// A poster for that workspace.
     pub fn new(client: Client, outbox: Arc<dyn Outbox>, identity: Identity) -> Self {
+        Self::at_pace(client, outbox, identity, Pace::default())
+    }
+
+    /// The same at another pace than Slack's.
+    pub fn at_pace(
+        client: Client,
+        outbox: Arc<dyn Outbox>,
+        identity: Identity,
+        pace: Pace,
+    ) -> Self {
         Self {
-            client,
             outbox,
-            identity,
-            health: PosterHealth::default(),
+            courier: Arc::new(Courier {
+                client,
+                identity,
+                pacer: Pacer::new(pace),
+                health: PosterHealth::default(),
+                rules: built_in_rules(),
+            }),
         }
     }
 
     /// How it is.
     pub fn health(&self) -> PosterHealth {
-        self.health.clone()
+        self.courier.health.clone()
     }
 
-    /// Posts until stopped; what is under way is settled first.
+    /// Posts until stopped. Then what is due already is still sent for a moment, and what is under way is settled.
     pub async fn run(self, stop: CancellationToken) {
-        let _ = (&self.client, &self.outbox, &self.identity);
-        stop.cancelled().await;
+        let mut channels = Channels::default();
+        let mut under_way = JoinSet::new();
+        let mut last_wishes: Option<Instant> = None;
+        loop {
+            if stop.is_cancelled() && last_wishes.is_none() {
+                last_wishes = Some(Instant::now() + LAST_WISHES);
+            }
+            let room = MOST_HELD - channels.held();
+            let claimed = self.claim(room, last_wishes).await;
+            let came = !claimed.is_empty();
+            for due in claimed {
+                self.courier.health.held(due.row);
+                channels.add(due);
+            }
+            while let Some(held) = channels.next() {
+                self.send_off(&mut under_way, &mut channels, held);
+            }
+            if under_way.is_empty() && !came && last_wishes.is_some() {
+                return;
+            }
+            let has_room = room > 0 && last_wishes.is_none();
+            tokio::select! {
+                Some(ended) = under_way.join_next_with_id() => {
+                    let id = match ended {
+                        Ok((id, ())) => id,
+                        Err(broken) => {
+                            error!("posting a message broke: {broken}");
+                            broken.id()
+                        }
+                    };
+                    channels.ended(id);
+                }
+                () = self.outbox.wait(), if has_room => {}
+                () = stop.cancelled(), if last_wishes.is_none() => {}
+            }
+        }
+    }
+
+    async fn claim(&self, room: usize, last_wishes: Option<Instant>) -> Vec<Due> {
+        if room == 0 || last_wishes.is_some_and(|until| until <= Instant::now()) {
+            return Vec::new();
+        }
+        match self.outbox.claim(room).await {
+            Ok(claimed) => claimed,
+            Err(why) => {
+                warn!("cannot read the outbox: {why:#}");
+                self.courier
+                    .health
+                    .failed("the outbox cannot be read; the log has more");
+                sleep(OUTBOX_PAUSE).await;
+                Vec::new()
+            }
+        }
+    }
+
+    fn send_off(&self, under_way: &mut JoinSet<()>, channels: &mut Channels, held: Held) {
+        let (outbox, courier) = (Arc::clone(&self.outbox), Arc::clone(&self.courier));
+        let (channel, edits) = (held.due.channel.clone(), channels.edits());
+        let is_edit = held.is_edit();
+        let task = under_way.spawn(async move {
+            let due = held.due;
+            let posted = if held.since.elapsed() > PATIENCE {
+                Posted::Later {
+                    after: Duration::ZERO,
+                }
+            } else {
+                timeout(BRING_WITHIN, courier.bring(&due, edits))
+                    .await
+                    .unwrap_or_else(|_| Posted::Doubtful {
+                        why: "Slack did not answer in time".to_owned(),
+                    })
+            };
+            tell_health(&courier.health, &due, &posted);
+            if let Err(why) = outbox.settle(&due, posted).await {
+                // The claim lapses, and what was sent is then found in the channel.
+                warn!(key = %due.key.0, "cannot note what came of a message: {why:#}");
+            }
+        });
+        channels.sent_off(task.id(), channel, is_edit);
+    }
+}
+
+fn tell_health(health: &PosterHealth, due: &Due, posted: &Posted) {
+    let key = &due.key.0;
+    match posted {
+        Posted::Sent { .. } => health.sent(due.row),
+        Posted::Later { after } => debug!(%key, "its turn comes in {} ms", after.as_millis()),
+        Posted::NotDone { why, .. } => {
+            info!(%key, "not posted yet: {why}");
+            health.failed(why);
+        }
+        Posted::Doubtful { why } => {
+            info!(%key, "may be posted, looking before the next try: {why}");
+            health.failed(why);
+        }
+        Posted::Refused { advice } => health.given_up(due.row, advice),
     }
 }

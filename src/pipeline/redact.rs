@@ -1,0 +1,69 @@
+//! `Outcome` → `Redacted`: secrets gone before anything leaves or is kept, and people called by their names.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
+use super::Pipeline;
+use crate::domain::{
+    ids::UserId,
+    journey::{Redacted, redact},
+    output::Output,
+};
+
+/// People looked up for one output; the rest stay ids.
+const MOST_NAMES: usize = 20;
+
+impl Pipeline {
+    /// The output as it may leave. `<@U…>` becomes the person's name as plain text, so that it reads the same everywhere and nothing
+    /// in an output can ping anybody, whoever wrote it.
+    pub(super) async fn redacted(&self, mut output: Output) -> Redacted {
+        let names = self.names(&mut output).await;
+        if !names.is_empty() {
+            output.each_text(&mut |text| {
+                if text.contains("<@") {
+                    *text = people()
+                        .replace_all(text, |found: &regex::Captures<'_>| {
+                            let user = &found[1];
+                            names
+                                .get(user)
+                                .map_or_else(|| format!("<@{user}>"), |name| format!("@{name}"))
+                        })
+                        .into_owned();
+                }
+            });
+        }
+        redact(output, &self.parts.rules)
+    }
+
+    /// The names of the people in it, as far as Slack tells them.
+    async fn names(&self, output: &mut Output) -> BTreeMap<String, String> {
+        let mut names = BTreeMap::new();
+        let Some(directory) = &self.parts.clients.directory else {
+            return names;
+        };
+        output.each_text(&mut |text| {
+            if text.contains("<@") {
+                names.extend(
+                    people()
+                        .captures_iter(text)
+                        .map(|found| (found[1].to_owned(), String::new())),
+                );
+            }
+        });
+        for (user, name) in names.iter_mut().take(MOST_NAMES) {
+            if let Ok(person) = directory.person(&UserId::new(user.clone())).await {
+                person.shown_name().clone_into(name);
+            }
+        }
+        names.retain(|_, name| !name.is_empty());
+        names
+    }
+}
+
+fn people() -> &'static Regex {
+    static PEOPLE: std::sync::LazyLock<Regex> = std::sync::LazyLock::new(|| {
+        Regex::new(r"<@([UW][A-Z0-9]{1,20})(?:\|[^>]*)?>").expect("the pattern is fixed")
+    });
+    &PEOPLE
+}
