@@ -1,9 +1,12 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod architecture;
 mod catalogue;
+mod docs;
 mod farm;
 mod fleet;
+mod habitat;
 mod parse;
 mod render;
 mod sandbox_nodes;
