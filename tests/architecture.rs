@@ -172,7 +172,7 @@ fn crates(file: &str, tokens: &[Token]) -> Vec<String> {
                 file.strip_prefix(*home)
                     .is_some_and(|rest| rest.starts_with(['/', '.']))
             };
-            if word.starts_with(name) && !homes.iter().any(|home| is_home(&home)) {
+            if word.starts_with(name) && !homes.iter().any(is_home) {
                 faults.push(format!("`{word}` stays in {}", homes.join(" and ")));
             }
         }
