@@ -4,6 +4,7 @@
 mod catalogue;
 mod farm;
 mod fleet;
+mod page;
 mod parse;
 mod render;
 mod sandbox_nodes;
