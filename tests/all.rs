@@ -8,6 +8,7 @@ mod farm;
 mod fleet;
 mod habitat;
 mod journey;
+mod page;
 mod parse;
 mod render;
 mod sandbox_nodes;
