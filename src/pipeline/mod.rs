@@ -1,4 +1,4 @@
-//! The journey of one command, one file a stage. Read [`Pipeline::journey`] as the drawing.
+//! The journey of one command, one file a stage. Read `Pipeline::journey` as the drawing.
 //!
 //! ```text
 //! inbox      what came in is stored, then acknowledged        parse      text       → Parsed
