@@ -1,11 +1,15 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod architecture;
 mod catalogue;
+mod docs;
 mod farm;
 mod fleet;
+mod habitat;
 mod journey;
 mod load;
+mod page;
 mod parse;
 mod render;
 mod sandbox_nodes;
@@ -13,4 +17,5 @@ mod sandbox_slack;
 mod slack_client;
 mod ssh;
 mod store;
+mod surface;
 mod world;

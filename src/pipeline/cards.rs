@@ -95,7 +95,7 @@ impl Pipeline {
                 incident: Some(incident.id),
                 state: state.to_owned(),
                 actor: incident.opened_by.clone(),
-                typed: format!("incident open {}", incident.title),
+                typed: format!("incident open \"{}\"", incident.title),
                 at: incident.opened_at,
                 back_filled: false,
             },

@@ -42,7 +42,7 @@ const SHOWS_AFTER: Duration = Duration::from_secs(1);
 /// How often progress is written as a wish, at most. The poster edits no oftener than every three seconds anyway.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Longest a look may run. A change is bounded by its own steps.
-const LONGEST_LOOK: Duration = Duration::from_secs(15 * 60);
+const LONGEST_LOOK: Duration = Duration::from_mins(15);
 
 impl Pipeline {
     /// Runs it, and writes what came of it.
@@ -377,7 +377,7 @@ impl Pipeline {
                 Vec::new()
             };
         let events = vec![finished(state, &redacted)];
-        info!(state = state.word(), "{}", redacted.output().title);
+        info!(state = state.word(), "ended as {}", state.word());
         let end = End {
             effects,
             events,

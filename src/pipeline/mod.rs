@@ -1,4 +1,4 @@
-//! The journey of one command, one file a stage. Read [`Pipeline::journey`] as the drawing.
+//! The journey of one command, one file a stage. Read `Pipeline::journey` as the drawing.
 //!
 //! ```text
 //! inbox      what came in is stored, then acknowledged        parse      text       → Parsed
@@ -172,7 +172,7 @@ impl Pipeline {
         let id = case.operation.id;
         let state = match &failure {
             Failure::Refused(refusal) => {
-                info!("refused: {}", refusal.said);
+                info!(kind = ?refusal.kind, "refused");
                 State::Refused
             }
             Failure::Broken(broken) => {

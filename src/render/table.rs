@@ -47,7 +47,8 @@ pub(super) fn state_word(state: HostState) -> &'static str {
     }
 }
 
-/// Hosts with facts as a table: node, state, each fact's name in the order first seen, and what was said where anything was.
+/// Hosts with facts as a table: node, state, what was said where anything was, and each fact's name in the order first seen. A
+/// thread is narrow, and what it cuts off is on the right: what is wrong must not be there.
 pub(super) fn of_hosts(hosts: &[HostOutcome]) -> (Vec<String>, Vec<Vec<String>>) {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in hosts.iter().flat_map(|host| &host.facts) {
@@ -57,21 +58,21 @@ pub(super) fn of_hosts(hosts: &[HostOutcome]) -> (Vec<String>, Vec<Vec<String>>)
     }
     let anything_said = hosts.iter().any(|host| !host.said.is_empty());
     let mut columns: Vec<String> = ["node", "state"].map(str::to_owned).to_vec();
-    columns.extend(names.iter().map(ToString::to_string));
     if anything_said {
-        columns.push(String::new());
+        columns.push("note".to_owned());
     }
+    columns.extend(names.iter().map(ToString::to_string));
     let rows = hosts
         .iter()
         .map(|host| {
             let mut row = vec![host.node.clone(), state_word(host.state).to_owned()];
+            if anything_said {
+                row.push(host.said.clone());
+            }
             row.extend(names.iter().map(|name| {
                 let fact = host.facts.iter().find(|(known, _)| known == name);
                 fact.map_or(String::new(), |(_, value)| value.clone())
             }));
-            if anything_said {
-                row.push(host.said.clone());
-            }
             row
         })
         .collect();

@@ -18,7 +18,7 @@ use crate::domain::{
     actor::Actor,
     journey::Redacted,
     message::{About, MessageKey},
-    output::{Output, Part, Status},
+    output::{Action, Output, Part, Status},
 };
 
 /// What `chat.postMessage` and `chat.update` are given.
@@ -65,9 +65,17 @@ const TYPED: usize = 150;
 /// An operation's message. `key` and `seq` are its wish's, read back from the metadata after an unknown outcome.
 pub fn message(output: &Redacted, about: &About, key: &MessageKey, seq: u64) -> Rendered {
     let line = context_line(output, about);
+    let output = output.output();
     Rendered {
-        text: summary(output.output()),
-        blocks: blocks(output.output(), &line),
+        text: summary(output),
+        blocks: blocks(
+            output,
+            mark(
+                output,
+                about.operation.is_none() && about.incident.is_some(),
+            ),
+            &line,
+        ),
         metadata: metadata(about, key, seq),
     }
 }
@@ -76,7 +84,11 @@ pub fn message(output: &Redacted, about: &About, key: &MessageKey, seq: u64) -> 
 pub fn ephemeral(output: &Redacted) -> Rendered {
     Rendered {
         text: summary(output.output()),
-        blocks: blocks(output.output(), &removed(output).join(" · ")),
+        blocks: blocks(
+            output.output(),
+            mark(output.output(), false),
+            &removed(output).join(" · "),
+        ),
         metadata: Value::Null,
     }
 }
@@ -97,19 +109,14 @@ pub fn plain(output: &Redacted) -> String {
     format!("{title}\n```\n{}\n```", escape(&body))
 }
 
-fn blocks(output: &Output, context_words: &str) -> Vec<Value> {
+fn blocks(output: &Output, mark: &str, context_words: &str) -> Vec<Value> {
     let title = cut(&parts::line(&output.title), TITLE).into_owned();
     let head = if title.is_empty() {
         text::word(output.status)
     } else {
         &title
     };
-    let first = rich::paragraph(
-        Line::default()
-            .emoji(emoji(output.status))
-            .plain(" ")
-            .sentence(head, true),
-    );
+    let first = rich::paragraph(Line::default().emoji(mark).plain(" ").sentence(head, true));
     let mut fixed = weigh(&first) + weight(context_words) + LEFT_OUT;
     let asks = ask_blocks(output);
     fixed += asks.iter().flatten().map(weigh).sum::<usize>();
@@ -216,6 +223,17 @@ fn weigh(block: &Value) -> usize {
 /// A small grey line of mrkdwn that is escaped already.
 fn context(words: &str) -> Value {
     json!({"type": "context", "elements": [{"type": "mrkdwn", "text": words, "verbatim": true}]})
+}
+
+/// What stands before the title. A lock is for what waits for a yes: not for an incident's card, which waits for people, nor for
+/// the question which incident was meant.
+fn mark(output: &Output, card: bool) -> &'static str {
+    let chooses = |part: &Part| matches!(part, Part::Ask { choices, .. } if choices.iter().any(|choice| choice.action == Action::Choose));
+    match output.status {
+        Status::Waiting if card => "rotating_light",
+        Status::Waiting if output.parts.iter().any(chooses) => "question",
+        status => emoji(status),
+    }
 }
 
 fn emoji(status: Status) -> &'static str {

@@ -23,6 +23,9 @@ const TABLE_COLUMNS: usize = 20;
 /// Longest cell of a table.
 const CELL: usize = 300;
 
+/// A column with a cell longer than this wraps: Slack leaves the others on one line, and what does not fit is off the screen.
+const WRAPPED: usize = 30;
+
 /// Longest address Slack takes.
 const URL: usize = 3_000;
 
@@ -174,7 +177,19 @@ fn table_blocks(columns: &[String], rows: &[Vec<String>], thing: &str, room: Roo
         .chain(shown)
         .map(|row| table_row(row, widest))
         .collect();
-    let mut blocks = vec![json!({"type": "table", "rows": grid})];
+    let mut table = json!({"type": "table", "rows": grid});
+    let long = |column: usize| {
+        let cells = shown.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max() > Some(WRAPPED)
+    };
+    let wrapped: Vec<bool> = (0..widest).map(long).collect();
+    if wrapped.contains(&true) {
+        table["column_settings"] = wrapped
+            .iter()
+            .map(|wrapped| json!({ "is_wrapped": wrapped }))
+            .collect();
+    }
+    let mut blocks = vec![table];
     if !rest.is_empty() {
         let left = room
             .limit

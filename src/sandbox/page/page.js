@@ -870,10 +870,16 @@ async function setFault(name, on, once) {
   paintHeader();
 }
 
-/** Ticks off the first-run hints as they are done. */
+/** Ticks off the first-run hints as they are done; whoever goes on after the last has no more use for them. */
 function tick(what) {
+  if (!document.querySelector('[data-step]:not(.done)')) hideHints();
   const step = /^\/habops incident open/.test(what) ? 'open' : /^(\/|@)habops status/.test(what) ? 'status' : what === 'fault' ? 'break' : null;
   if (step) document.querySelector(`[data-step="${step}"]`).classList.add('done');
+}
+
+function hideHints() {
+  $('hint').hidden = true;
+  remember(localStorage, 'hints', 'off');
 }
 
 // ---------------------------------------------------------------------------------------- dialogs
@@ -1097,7 +1103,7 @@ function wire() {
   $('open-faults').addEventListener('click', () => toggleFaults(!S.faultsOpen));
   $('close-faults').addEventListener('click', () => toggleFaults(false));
   $('to-bottom').addEventListener('click', () => toBottom('scroll'));
-  $('hint-close').addEventListener('click', () => { $('hint').hidden = true; remember(localStorage, 'hints', 'off'); });
+  $('hint-close').addEventListener('click', hideHints);
   for (const node of document.querySelectorAll('[data-fill]')) node.addEventListener('click', () => composer.set(node.dataset.fill));
   document.querySelector('[data-open="faults"]').addEventListener('click', () => { toggleFaults(true); document.querySelector('.fault')?.focus(); });
   $('modal').addEventListener('close', () => { if (openView) post('/sandbox/close_view', { person: S.me, view_id: openView.id }); openView = null; });

@@ -1,0 +1,338 @@
+//! The page in a real Chromium: what a person who has just started `habops demo` types, presses and sees.
+
+use std::{future::Future, panic::resume_unwind, path::Path, process::Stdio, time::Duration};
+
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element, key::Key};
+use hyper_rustls::HttpsConnectorBuilder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    net::TcpListener,
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+/// Longer than anything here takes, also on a busy machine; reached only when something is broken.
+const SOON: Duration = Duration::from_secs(60);
+/// The demo's nodes, live and acceptance; one of them is stopped in EC2.
+const NODES: usize = 19;
+
+/// A program of the test's own, ended with it.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(command: &mut Command, install: &str) -> Self {
+        let spawned = command
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = spawned.unwrap_or_else(|error| {
+            let program = command.as_std().get_program().display();
+            panic!("cannot run {program}: {error}{install}")
+        });
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The rest of the first line that begins with `start`.
+    async fn says(&mut self, start: &str) -> String {
+        let said = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                if let Some(rest) = line.strip_prefix(start) {
+                    return rest.to_owned();
+                }
+            }
+            panic!("it ended without saying {start:?}")
+        };
+        let waited = timeout(SOON, said).await;
+        waited.unwrap_or_else(|_| panic!("it never said {start:?}"))
+    }
+
+    /// Asks it to end, as Ctrl-C does, and gives how it ended.
+    async fn end(&mut self) -> Option<i32> {
+        let id = self.child.id().unwrap().to_string();
+        let told = Command::new("kill").args(["-INT", &id]).status().await;
+        assert!(told.unwrap().success());
+        let ended = timeout(SOON, self.child.wait()).await;
+        ended.expect("it did not end when asked to").unwrap().code()
+    }
+}
+
+fn demo(listen: &str, dir: &Path) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_habops"));
+    command.args(["demo", "--listen", listen, "--dir"]).arg(dir);
+    Running::start(&mut command, "")
+}
+
+/// One window on the page, at the size of a laptop.
+#[derive(Clone)]
+struct Page {
+    client: Client,
+    url: String,
+}
+
+/// Runs a visit to a fresh demo. Whatever comes of it, the browser and the demo are ended; then the demo must have ended well,
+/// and the page must have complained of nothing.
+async fn visit<Visit, Ended>(visit: Visit)
+where
+    Visit: FnOnce(Page) -> Ended,
+    Ended: Future<Output = ()> + Send + 'static,
+{
+    let dir = TempDir::new().unwrap();
+    let mut demo = demo("127.0.0.1:0", &dir.path().join("demo"));
+    let url = demo.says("habops demo: ").await;
+    let mut driver = Running::start(
+        Command::new("chromedriver").arg("--port=0"),
+        "; apt-get install -y chromium chromium-driver",
+    );
+    let port = driver
+        .says("ChromeDriver was started successfully on port ")
+        .await;
+    let driver_url = format!("http://127.0.0.1:{}", port.trim_end_matches('.'));
+    let client = chromium(&driver_url, &dir.path().join("profile")).await;
+    client.goto(&url).await.unwrap();
+    let page = Page {
+        client: client.clone(),
+        url,
+    };
+    let ended = tokio::spawn(visit(page)).await;
+    let complaints = complaints(&driver_url, &client).await;
+    client.close().await.unwrap();
+    driver.end().await;
+    let code = demo.end().await;
+    if let Err(panic) = ended {
+        eprintln!("the browser's console: {complaints:#?}");
+        resume_unwind(panic.into_panic());
+    }
+    assert_eq!(complaints, Vec::<Value>::new());
+    assert_eq!(code, Some(0), "how the demo ended");
+}
+
+async fn chromium(driver: &str, profile: &Path) -> Client {
+    let profile = format!("--user-data-dir={}", profile.display());
+    let args = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1280,800",
+        &profile,
+    ];
+    let capabilities = json!({
+        "goog:chromeOptions": { "args": args },
+        "goog:loggingPrefs": { "browser": "ALL" },
+    });
+    let Value::Object(capabilities) = capabilities else {
+        unreachable!("an object")
+    };
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+        .unwrap()
+        .https_or_http()
+        .enable_http1()
+        .build();
+    ClientBuilder::new(connector)
+        .capabilities(capabilities)
+        .connect(driver)
+        .await
+        .expect("no browser; apt-get install -y chromium chromium-driver")
+}
+
+/// What the browser's console holds: errors of the scripts, of the policy, of what was fetched.
+async fn complaints(driver: &str, client: &Client) -> Vec<Value> {
+    // For plain http reqwest wants one all the same; another test may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let session = client.session_id().await.unwrap().unwrap();
+    let asked = reqwest::Client::new()
+        .post(format!("{driver}/session/{session}/se/log"))
+        .json(&json!({ "type": "browser" }))
+        .send();
+    let answer: Value = asked.await.unwrap().json().await.unwrap();
+    let all = answer["value"].as_array().expect("the console's log");
+    all.iter()
+        .filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING")
+        .cloned()
+        .collect()
+}
+
+/// Where a message may be looked for.
+const CHANNEL: &str = "//*[@id='messages']";
+const THREAD: &str = "//*[@data-testid='thread']//*[@id='thread-messages']";
+
+/// A message that holds all of these words.
+fn message(place: &str, words: &[&str]) -> String {
+    let mut path = format!("{place}//*[@data-testid='message']");
+    for word in words {
+        path += &format!("[contains(normalize-space(.), {word:?})]");
+    }
+    path
+}
+
+impl Page {
+    /// Waits for something to be there.
+    async fn see(&self, path: &str) -> Element {
+        let found = self
+            .client
+            .wait()
+            .at_most(SOON)
+            .for_element(Locator::XPath(path))
+            .await;
+        match found {
+            Ok(element) => element,
+            Err(error) => panic!("no {path}: {error}\n{}", self.text().await),
+        }
+    }
+
+    async fn css(&self, css: &str) -> Element {
+        let found = self
+            .client
+            .wait()
+            .at_most(SOON)
+            .for_element(Locator::Css(css))
+            .await;
+        match found {
+            Ok(element) => element,
+            Err(error) => panic!("no {css}: {error}\n{}", self.text().await),
+        }
+    }
+
+    async fn count(&self, path: &str) -> usize {
+        let all = self.client.find_all(Locator::XPath(path)).await;
+        all.unwrap().len()
+    }
+
+    /// What a person sees, for the message of a failure.
+    async fn text(&self) -> String {
+        let body = self.client.find(Locator::Css("body")).await;
+        body.unwrap().text().await.unwrap_or_default()
+    }
+
+    async fn click(&self, css: &str) {
+        let clicked = self.css(css).await.click().await;
+        clicked.unwrap_or_else(|error| panic!("cannot click {css}: {error}"));
+    }
+
+    /// Types into the channel's composer, key by key, and sends with Enter.
+    async fn types(&self, text: &str) {
+        let composer = self.css("#composer-slot [data-testid=composer]").await;
+        composer.click().await.unwrap();
+        composer.send_keys(text).await.unwrap();
+        composer
+            .send_keys(&char::from(Key::Enter).to_string())
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_incident_is_opened_and_the_status_of_the_fleet_comes_in_its_thread() {
+    visit(|page| async move {
+        page.see("//*[@data-testid='connection'][contains(., 'connected')]")
+            .await;
+        page.types("/habops incident open \"login is slow\"").await;
+        page.see(&message(CHANNEL, &["inc-1", "login is slow"]))
+            .await;
+        assert_eq!(page.count("//h1[contains(., 'operations')]").await, 1);
+
+        page.types("/habops status").await;
+        let told = message(CHANNEL, &["Only visible to you", "The answer comes in"]);
+        let link = format!("{told}//a[contains(., 'login is slow')]");
+        page.see(&link).await.click().await.unwrap();
+        let table = format!(
+            "{}//*[@data-testid='table']/tbody[count(tr)={NODES}]",
+            message(THREAD, &["status", "18 of 19 nodes are up"])
+        );
+        let table = page.see(&table).await.text().await.unwrap();
+        for node in ["live-builder-api-0", "live-builder-worker-2"] {
+            assert!(table.contains(node), "{table}");
+        }
+        let answers = format!("{CHANNEL}//*[@data-testid='table']");
+        assert_eq!(page.count(&answers).await, 0, "the answer is in the thread");
+
+        page.click("[data-testid=fault][data-name=frozen]").await;
+        page.see("//*[@data-testid='node'][@data-name='live-builder-worker-1'][contains(., 'frozen')]")
+            .await;
+        page.types("/habops status").await;
+        let frozen = format!(
+            "{}//*[@data-testid='table']/tbody[count(tr)={NODES}]/tr[1][contains(., 'live-builder-worker-1')]",
+            message(THREAD, &["17 of 19 nodes are up"])
+        );
+        let row = page.see(&frozen).await.text().await.unwrap();
+        assert!(row.contains("unreachable"), "{row}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_typo_is_answered_with_the_nearest_name_and_a_guest_with_a_refusal() {
+    visit(|page| async move {
+        page.types("/habops statsu").await;
+        page.see(&message(
+            CHANNEL,
+            &["Only visible to you", "Did you mean", "status"],
+        ))
+        .await;
+        page.types("/habops status aip").await;
+        page.see(&message(
+            CHANNEL,
+            &["Only visible to you", "aip", "did you mean api"],
+        ))
+        .await;
+
+        page.click("[data-testid=person][data-id=U0GUS]").await;
+        let refusals = message(CHANNEL, &["Only visible to you"]);
+        assert_eq!(page.count(&refusals).await, 0, "another person's messages");
+        page.types("/habops status").await;
+        page.see(&message(CHANNEL, &["Only visible to you", "guest"]))
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn markup_in_a_title_stays_text() {
+    visit(|page| async move {
+        let title = "<script>window.hurt=1</script><img src=x onerror=window.hurt=1> <!channel>";
+        page.types(&format!("/habops incident open \"{title}\"")).await;
+        page.see(&message(CHANNEL, &["inc-1", title])).await;
+        let hurt = page
+            .client
+            .execute(
+                "return [window.hurt ?? null, document.querySelectorAll('#messages script, #messages img, #messages .ping').length]",
+                Vec::new(),
+            )
+            .await;
+        assert_eq!(hurt.unwrap(), json!([null, 0]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_demo_on_the_same_port_says_so_and_a_stopped_one_frees_it() {
+    let dir = TempDir::new().unwrap();
+    let mut first = demo("127.0.0.1:0", &dir.path().join("one"));
+    let url = first.says("habops demo: ").await;
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let second = Command::new(env!("CARGO_BIN_EXE_habops"))
+        .args(["demo", "--listen", address, "--dir"])
+        .arg(dir.path().join("two"))
+        .output();
+    let second = timeout(SOON, second).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains(address) && said.contains("--listen"),
+        "{said}"
+    );
+    assert_eq!(first.end().await, Some(0));
+    TcpListener::bind(address).await.expect("the port is free");
+}
