@@ -3,6 +3,7 @@
 
 mod architecture;
 mod catalogue;
+mod crash;
 mod docs;
 mod farm;
 mod fleet;
