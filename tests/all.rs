@@ -3,6 +3,7 @@
 
 mod architecture;
 mod catalogue;
+mod cli;
 mod crash;
 mod docs;
 mod farm;
