@@ -128,7 +128,9 @@ fn the_demo_prints_its_address_once_it_takes_commands() {
 
 #[test]
 fn a_command_at_the_terminal_prints_one_object_and_ends_with_its_code() {
-    let setup = alone().instead("connect_timeout = \"5s\"", "connect_timeout = \"10s\"");
+    let setup = alone()
+        .instead("connect_timeout = \"5s\"", "connect_timeout = \"10s\"")
+        .config("[log]\nlevel = \"debug\"\nformat = \"json\"");
     setup.run(async |world| {
         let (code, said) = does(world, &[], &["status", "live-builder-api-0"]);
         let wanted = [
@@ -424,7 +426,7 @@ fn an_incident_opened_at_the_terminal_is_exported_as_a_document() {
         let (code, said) = does(world, &[], &["incident", "open", "login is slow"]);
         assert_eq!(code, 0, "{said}");
         let incident = said["operation"].as_str().unwrap().replace("op-", "inc-");
-        let (code, _) = does(world, &[], &["incident", "note", "the queue grows"]);
+        let (code, note) = does(world, &[], &["incident", "note", "the queue grows"]);
         assert_eq!(code, 0);
         for (format, holds) in [("md", "# "), ("html", "<html"), ("jsonl", "{")] {
             let ran = runs(
@@ -442,7 +444,9 @@ fn an_incident_opened_at_the_terminal_is_exported_as_a_document() {
         // With the bot up, what was done meanwhile is shown, marked as back-filled.
         world.start().await;
         let card = world.shows(&format!("{incident}:card"), "open").await;
-        let note = world.sees("operations", "the queue grows").await;
+        let note = world
+            .shows(note["operation"].as_str().unwrap(), "done")
+            .await;
         assert_eq!(note.thread_ts, Some(card.ts));
         let said = super::world::words_of(note.blocks.as_ref().unwrap());
         assert!(said.contains("back-filled"), "{said}");
