@@ -73,7 +73,6 @@ fn demo(listen: &str, dir: &Path) -> Running {
 #[derive(Clone)]
 struct Page {
     client: Client,
-    url: String,
 }
 
 /// Runs a visit to a fresh demo. Whatever comes of it, the browser and the demo are ended; then the demo must have ended well,
@@ -98,7 +97,6 @@ where
     client.goto(&url).await.unwrap();
     let page = Page {
         client: client.clone(),
-        url,
     };
     let ended = tokio::spawn(visit(page)).await;
     let complaints = complaints(&driver_url, &client).await;

@@ -77,12 +77,6 @@ impl Setup {
         self
     }
 
-    /// An error that the log may hold: this scene breaks that very thing.
-    pub fn expecting(mut self, error: &str) -> Self {
-        self.errors.push(error.to_owned());
-        self
-    }
-
     /// Only the sandbox; the scene runs the program by itself.
     pub fn without_the_app(mut self) -> Self {
         self.no_app = true;
