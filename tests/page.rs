@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Longer than anything here takes, also on a busy machine; reached only when something is broken.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// The demo's nodes, live and acceptance; one of them is stopped in EC2.
 const NODES: usize = 19;
 
@@ -168,11 +168,12 @@ const THREAD: &str = "//*[@data-testid='thread']//*[@id='thread-messages']";
 
 /// A message that holds all of these words.
 fn message(place: &str, words: &[&str]) -> String {
-    let mut path = format!("{place}//*[@data-testid='message']");
-    for word in words {
-        path += &format!("[contains(normalize-space(.), {word:?})]");
-    }
-    path
+    let holds: String = words
+        .iter()
+        .map(|word| format!("[contains(normalize-space(.), {word:?})]"))
+        .collect::<Vec<_>>()
+        .concat();
+    format!("{place}//*[@data-testid='message']{holds}")
 }
 
 impl Page {

@@ -40,9 +40,9 @@ use tokio_util::sync::CancellationToken;
 use self::{log::Log, people::Person};
 
 /// How long anything that must come may take, on a machine busy with other tests.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 /// How long the program may take to be ready, or to stop: commands that hang may hold it up for 20 s.
-const TURN: Duration = Duration::from_secs(60);
+const TURN: Duration = Duration::from_mins(1);
 /// Between two looks at what tells nobody when it changes.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How much of the wire's journal is printed with a failed scene.
