@@ -194,7 +194,7 @@ async fn introduce(config: &Config, stop: &CancellationToken) -> Result<Option<I
             Err(error) if error.is_passing() => {
                 warn!("Slack cannot be asked who we are, trying again: {error}");
             }
-            Err(error) => return Err(anyhow!("{error}: {}", error.advice())),
+            Err(error) => return Err(anyhow!("{}", error.advice())),
         }
         tokio::select! {
             () = tokio::time::sleep(ASK_AGAIN) => {}

@@ -248,7 +248,7 @@ fn a_frozen_node_is_a_row_of_its_own_and_delays_no_other() {
         let told = words(&table);
         assert!(told.contains("1 of 2 nodes are up"), "{told}");
         assert!(told.contains("live-builder-worker-1"), "{told}");
-        assert!(told.contains("did not answer within 8s"), "{told}");
+        assert!(told.contains("no answer within 8s"), "{told}");
         // A person sees the others before the frozen one is given up: progress counts them.
         let entered = world.operations().await.pop().unwrap();
         let took = entered
@@ -273,18 +273,12 @@ fn a_changed_host_key_and_a_node_that_is_down_say_what_to_do() {
             .await;
         assert_eq!(of_metadata(&table, "state"), "partly");
         let told = words(&table);
-        assert!(
-            told.contains("the host key of live-builder-jobsrv-0"),
-            "{told}"
-        );
+        assert!(told.contains("host key changed"), "{told}");
         assert!(
             told.contains("habops trust live-builder-jobsrv-0"),
             "{told}"
         );
-        assert!(
-            told.contains("cannot reach live-builder-sessionsrv-0"),
-            "{told}"
-        );
+        assert!(told.contains("cannot be reached"), "{told}");
         assert!(told.contains("1 of 3 nodes are up"), "{told}");
         assert!(world.sandbox.nodes.ran("live-builder-jobsrv-0").is_empty());
     });

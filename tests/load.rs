@@ -70,20 +70,20 @@ async fn types_all(
     channels: &[String],
     meanwhile: impl AsyncFn(usize),
 ) -> Vec<(&'static str, Typed)> {
-    let typing = tokio::task::JoinSet::from_iter((0..COMMANDS).map(|number| {
+    let mut typing = tokio::task::JoinSet::new();
+    for number in 0..COMMANDS {
         let slack = world.slack().clone();
         let channel = channels[number % channels.len()].clone();
         let text = MIXED[number % MIXED.len()];
         let after = WITHIN * u32::try_from(number).unwrap() / u32::try_from(COMMANDS).unwrap();
-        async move {
+        typing.spawn(async move {
             tokio::time::sleep(after).await;
             let typed = slack
                 .types("dee", &channel, None, &format!("/habops {text}"))
                 .await;
             (text, typed)
-        }
-    }));
-    let mut typing = typing;
+        });
+    }
     let mut all = Vec::new();
     while let Some(typed) = typing.join_next().await {
         all.push(typed.unwrap());

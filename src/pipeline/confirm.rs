@@ -162,6 +162,18 @@ impl Pipeline {
             }
             return self.say_no(&operation, by).await;
         }
+        self.say_yes(operation, proposal, planned, by).await
+    }
+
+    /// The clicker's right, the freeze and the world are judged now; then it runs.
+    async fn say_yes(
+        &self,
+        operation: Operation,
+        proposal: StoredProposal,
+        planned: Planned,
+        by: &Standing,
+    ) -> Result<Output, Failure> {
+        let (id, now) = (operation.id, self.now());
         may_decide(planned.routed().authorized(), by)?;
         let case = Case {
             operation: operation.clone(),

@@ -355,7 +355,14 @@ impl Pipeline {
         let (effects, mut wishes) = self
             .effects(&mut operation, &mut seen, outcome.effects, done.open)
             .await;
-        let redacted = self.redacted(outcome.output).await;
+        let mut output = outcome.output;
+        if state == State::Partly && operation.whence.place().is_some() {
+            output.parts.push(Part::Next {
+                label: "Retry what failed".to_owned(),
+                command: format!("retry {}", operation.id),
+            });
+        }
+        let redacted = self.redacted(output).await;
         let (shown, offers) = self.shown(&operation, state, &seen, Lane::Verdict, &redacted);
         wishes.extend(shown);
         if operation.via != crate::domain::inbound::Via::Slash && state != State::Refused {

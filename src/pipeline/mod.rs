@@ -137,7 +137,8 @@ impl Pipeline {
         let journey = async move {
             let turns = Arc::clone(&pipeline.parts.turns);
             let _turn = turns.acquire().await;
-            if let Err(failure) = pipeline.journey(&case).await {
+            // On the heap: it holds every stage's state at once.
+            if let Err(failure) = Box::pin(pipeline.journey(&case)).await {
                 pipeline.end_badly(&case, failure).await;
             }
         };

@@ -92,12 +92,6 @@ impl<'w> Person<'w> {
             .await
     }
 
-    /// What only they saw so far, newest last.
-    pub fn heard(&self) -> Vec<String> {
-        let own = self.world.slack().ephemerals(&self.name);
-        own.iter().map(words).collect()
-    }
-
     /// Presses the button of that label.
     pub async fn presses(&self, message: &Message, label: &str) -> Clicked {
         let (block, action) = button(message, label)

@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long the program may take to do what is asked of it here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a child.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
