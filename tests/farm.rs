@@ -174,6 +174,13 @@ impl Farm {
         }
     }
 
+    /// All connections stay open and say nothing more, as on a node that hangs, while the servers go on listening.
+    pub fn freeze_connections(&self) {
+        for server in &self.servers {
+            signal("-STOP", &descendants(server.child.id()));
+        }
+    }
+
     fn serve(&mut self, nodes: &[usize], layout: &Layout<'_>) {
         for _ in 0..TRIES {
             let port = TcpListener::bind((address(nodes[0]), 0))
@@ -328,10 +335,14 @@ fn run(command: &mut Command) {
 
 /// By pid, never by name: other farms run beside this one.
 fn kill(pids: &[u32]) {
+    signal("-KILL", pids);
+}
+
+fn signal(name: &str, pids: &[u32]) {
     if !pids.is_empty() {
         let pids = pids.iter().map(ToString::to_string);
         let _ = Command::new("kill")
-            .arg("-KILL")
+            .arg(name)
             .args(pids)
             .stderr(Stdio::null())
             .status();

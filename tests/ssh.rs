@@ -668,6 +668,25 @@ async fn a_warm_connection_that_died_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_warm_connection_that_fell_silent_costs_one_time_out() {
+    let farm = Farm::of(1);
+    let client = Client::new(&Config {
+        connect_timeout: Duration::from_secs(2),
+        ..farm.config()
+    })
+    .unwrap();
+    let command = Command::new(["echo", "here"]);
+    client.run(farm.host(), &command).await.unwrap();
+    farm.freeze_connections();
+    let fault = client.run(farm.host(), &command).await.unwrap_err();
+    assert!(fault.is_unreachable(), "{fault}");
+    // No second connect was waited for; the next command makes one.
+    assert_eq!((farm.logins(), client.connections()), (1, 0));
+    client.run(farm.host(), &command).await.unwrap();
+    assert_eq!(farm.logins(), 2);
+}
+
+#[tokio::test]
 async fn a_connection_that_dies_under_a_command_ends_it_without_a_second_try() {
     let farm = Farm::of(1);
     let client = farm.client();

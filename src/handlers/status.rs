@@ -262,11 +262,9 @@ fn output(rows: Vec<(u8, HostOutcome)>, fleet: &Fleet) -> Output {
         .filter(|(_, row)| row.state == HostState::Done)
         .count();
     let title = match rows.first() {
-        Some((rank, worst)) if *rank < 3 => format!(
-            "{well} of {total} nodes are up; worst: {}, {}",
-            worst.node,
-            first_clause(&worst.said)
-        ),
+        Some((rank, worst)) if *rank < 3 => {
+            format!("{well} of {total} nodes are up; worst: {}", in_short(worst))
+        }
         _ if total == 1 => format!("{} is up", rows[0].1.node),
         _ => format!("All {total} nodes are up"),
     };
@@ -299,7 +297,36 @@ fn output(rows: Vec<(u8, HostOutcome)>, fleet: &Fleet) -> Output {
     output
 }
 
-/// Up to the first semicolon: the rest of a sentence of advice does not belong into a title.
-fn first_clause(said: &str) -> &str {
-    said.split(';').next().unwrap_or(said)
+/// The node and what is wrong with it: the reason in full and the advice stand in the table, and are too long for a title.
+fn in_short(host: &HostOutcome) -> String {
+    let said = host.said.as_str();
+    let end = [": ", "; "].iter().filter_map(|end| said.find(end)).min();
+    let clause = &said[..end.unwrap_or(said.len())];
+    if clause.contains(&host.node) {
+        clause.to_owned()
+    } else {
+        format!("{}, {clause}", host.node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_names_the_worst_node_once_and_leaves_the_advice_to_the_table() {
+        let short = |said: &str| {
+            in_short(&HostOutcome {
+                node: "api-0".to_owned(),
+                state: HostState::Unreachable,
+                said: said.to_owned(),
+                facts: Vec::new(),
+            })
+        };
+        assert_eq!(
+            short("the host key of api-0 (127.0.0.1:22) changed: known A, offered B; if not"),
+            "the host key of api-0 (127.0.0.1:22) changed"
+        );
+        assert_eq!(short("stopped in EC2"), "api-0, stopped in EC2");
+    }
 }

@@ -214,6 +214,8 @@ pub(super) struct Connection {
 pub(super) enum NotOpened {
     /// The connection is dead.
     Dead(String),
+    /// The other end fell silent: a fresh connection would wait as long once more, and a dead node would take twice the time-out.
+    Silent(Error),
     /// All sessions stayed taken until the deadline.
     Busy,
     /// The server will not.
@@ -267,7 +269,13 @@ impl Connection {
                 }
                 Ok(Ok(Err(fault))) => return Err(NotOpened::Dead(fault.to_string())),
                 Ok(Err(_)) => return Err(NotOpened::Dead("it was closed".into())),
-                Err(_) => return Err(NotOpened::Dead("it does not answer any more".into())),
+                Err(_) => {
+                    return Err(NotOpened::Silent(Error::Timeout {
+                        host: self.peer.host.to_string(),
+                        phase: Phase::Connect,
+                        after: self.open_within,
+                    }));
+                }
             }
         }
     }

@@ -94,7 +94,7 @@ impl Client {
         let connection = self.pool.alone(&self.peer(host)).await?;
         let session = match connection.session(Instant::now() + bound).await {
             Ok(session) => session,
-            Err(NotOpened::Refused(fault)) => return Err(fault),
+            Err(NotOpened::Refused(fault) | NotOpened::Silent(fault)) => return Err(fault),
             Err(NotOpened::Busy) => return Err(exec::ran_out(host, bound)),
             Err(NotOpened::Dead(reason)) => return Err(exec::closed(host, &reason)),
         };
@@ -232,6 +232,10 @@ impl Client {
                 Ok(session) => return Ok(session),
                 Err(NotOpened::Refused(fault)) => return Err(fault),
                 Err(NotOpened::Busy) => return Err(exec::ran_out(host, bound)),
+                Err(NotOpened::Silent(fault)) => {
+                    self.pool.discard(&connection);
+                    return Err(fault);
+                }
                 Err(NotOpened::Dead(reason)) => {
                     self.pool.discard(&connection);
                     if !once_more {

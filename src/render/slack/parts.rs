@@ -24,7 +24,7 @@ const TABLE_COLUMNS: usize = 20;
 const CELL: usize = 300;
 
 /// A column with a cell longer than this wraps: Slack leaves the others on one line, and what does not fit is off the screen.
-const WRAPPED: usize = 30;
+const WRAPPED: usize = 60;
 
 /// Longest address Slack takes.
 const URL: usize = 3_000;
