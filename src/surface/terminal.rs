@@ -90,15 +90,10 @@ pub async fn run(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, asked: &Asked
         }
     };
     let mut operation = settled(&*records, id, asked.yes).await?;
-    if operation.state == State::Awaiting
-        && !asked.yes
-        && !asked.json
-        && std::io::stdin().is_terminal()
-    {
-        if is_own(&operation) && is_yes(&operation)? {
-            submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
-            operation = after_the_yes(&*records, id).await?;
-        }
+    let may_ask = !asked.yes && !asked.json && std::io::stdin().is_terminal();
+    if operation.state == State::Awaiting && may_ask && is_own(&operation) && is_yes(&operation)? {
+        submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
+        operation = after_the_yes(&*records, id).await?;
     }
     let output = operation
         .output
