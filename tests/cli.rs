@@ -180,8 +180,12 @@ fn a_command_at_the_terminal_prints_one_object_and_ends_with_its_code() {
             !ran.out.contains("INFO") && !ran.out.contains("\"level\""),
             "{ran:?}"
         );
+        assert!(ran.err.lines().all(|line| line.starts_with('{')), "{ran:?}");
+        assert!(ran.err.contains("\"level\""), "{ran:?}");
         // The ordinary log stays away from a terminal's answer.
-        assert!(!ran.err.contains("INFO"), "{ran:?}");
+        edit(&world.config(), "level = \"debug\"", "level = \"info\"");
+        let ran = runs(world, &["do", "--", "status", "live/api"]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     });
 }
 

@@ -202,6 +202,12 @@ fn under(fault: &'static str) {
             assert_eq!(typed.error, None, "{text}");
         }
         each_has_one_answer(world, &typed).await;
+        let journal = world.slack().journal();
+        let posts = journal
+            .iter()
+            .filter(|entry| entry.name == "chat.postMessage");
+        let hurt = posts.filter(|entry| entry.detail["fate"] != "answered");
+        assert!(hurt.count() > 0, "the fault was not felt");
     });
 }
 
