@@ -39,8 +39,8 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(20);
 /// How long the poster may take to send what is left then; the rest waits in the store for the next start.
 const LAST_POSTS: Duration = Duration::from_secs(5);
-/// How long Slack may take to say who we are when the program starts.
-const INTRODUCTION: Duration = Duration::from_secs(30);
+/// How long until Slack is asked again who we are, when it was away.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 
 /// What both the bot and a terminal need.
 pub struct Core {
@@ -174,23 +174,45 @@ fn vitals(
     })
 }
 
-/// Asks Slack who we are; a bad token fails here, with a sentence.
-pub async fn introduce(config: &Config) -> Result<Introduced> {
-    let section = config
-        .slack
-        .as_ref()
-        .context("[slack] is missing; `habops start` needs it")?;
-    let client = slack::Client::new(&section.client()).context("cannot make a Slack client")?;
-    let sockets = section.mode == Mode::Socket;
-    let identity = timeout(INTRODUCTION, client.verify(sockets))
+/// Asks Slack who we are. A bad token fails here, with a sentence; while Slack is away it is asked again. Absent when told to
+/// stop meanwhile.
+async fn introduce(config: &Config, stop: &CancellationToken) -> Result<Option<Introduced>> {
+    loop {
+        let section = config
+            .slack
+            .as_ref()
+            .context("[slack] is missing; `habops start` needs it")?;
+        let client = slack::Client::new(&section.client()).context("cannot make a Slack client")?;
+        match client.verify(section.mode == Mode::Socket).await {
+            Ok(identity) => {
+                return Ok(Some(Introduced {
+                    client,
+                    identity,
+                    health: None,
+                }));
+            }
+            Err(error) if error.is_passing() => {
+                warn!("Slack cannot be asked who we are, trying again: {error}");
+            }
+            Err(error) => return Err(anyhow!("{}", error.advice())),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_AGAIN) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// The program's start and what it was made of, for the audit.
+async fn note_start(core: &Core) -> Result<()> {
+    let loaded = Event::Loaded {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        files: core.catalogue.files.clone(),
+    };
+    core.store
+        .audit_event(Actor::Habops, None, vec![loaded])
         .await
-        .map_err(|_| anyhow!("Slack did not answer within {} s", INTRODUCTION.as_secs()))?;
-    let identity = identity.map_err(|error| anyhow!("{error}: {}", error.advice()))?;
-    Ok(Introduced {
-        client,
-        identity,
-        health: None,
-    })
+        .context("cannot write the audit")
 }
 
 /// The listeners that the caller owns.
@@ -231,23 +253,15 @@ pub async fn start(
     stop: CancellationToken,
     ready: impl FnOnce() + Send + 'static,
 ) -> Result<()> {
-    let mut introduced = introduce(&config).await?;
+    let Some(mut introduced) = introduce(&config, &stop).await? else {
+        return Ok(()); // told to stop before Slack answered
+    };
     let section = config.slack.as_ref().context("[slack] is missing")?;
     let session =
         (section.mode == Mode::Socket).then(|| slack::Session::new(introduced.client.clone()));
     introduced.health = session.as_ref().map(slack::Session::health);
     let core = core(&config, Some(&introduced), &stop)?;
-    core.store
-        .audit_event(
-            Actor::Habops,
-            None,
-            vec![Event::Loaded {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                files: core.catalogue.files.clone(),
-            }],
-        )
-        .await
-        .context("cannot write the audit")?;
+    note_start(&core).await?;
     let inbox: Arc<dyn Inbox> = Arc::new(core.pipeline.clone());
     let outbox: Arc<dyn Outbox> = Arc::new(core.store.clone());
     // The parts end one after the other: first what comes in, then what runs, then what goes out.
@@ -322,30 +336,53 @@ pub async fn start(
         env!("CARGO_PKG_VERSION"),
         core.store.path().display()
     );
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = failed.cancelled() => {}
-    }
+    until_either(&stop, &failed).await;
     incoming.cancel();
     stop.cancel();
-    if timeout(LAST_WORDS, core.pipeline.settled()).await.is_err() {
-        warn!(
-            "some commands did not end in {} s; they will be shown as interrupted",
-            LAST_WORDS.as_secs()
-        );
-    }
-    outgoing.cancel();
-    let _ = timeout(LAST_POSTS, posting).await;
-    clock.cancel();
-    tasks.close();
-    let _ = timeout(LAST_POSTS, tasks.wait()).await;
-    core.clients.ssh.shutdown().await;
+    let ends = Ends {
+        outgoing,
+        clock,
+        posting,
+    };
+    ends.in_order(&core, tasks).await;
     if failed.is_cancelled() {
         Err(anyhow!(
             "Slack has closed Socket Mode for this app; see the log"
         ))
     } else {
         Ok(())
+    }
+}
+
+async fn until_either(one: &CancellationToken, other: &CancellationToken) {
+    tokio::select! {
+        () = one.cancelled() => {}
+        () = other.cancelled() => {}
+    }
+}
+
+/// What ends after what runs.
+struct Ends {
+    outgoing: CancellationToken,
+    clock: CancellationToken,
+    posting: tokio::task::JoinHandle<()>,
+}
+
+impl Ends {
+    /// First what runs, then what goes out, then the clock and the connections; each in bounded time.
+    async fn in_order(self, core: &Core, tasks: TaskTracker) {
+        if timeout(LAST_WORDS, core.pipeline.settled()).await.is_err() {
+            warn!(
+                "some commands did not end in {} s; they will be shown as interrupted",
+                LAST_WORDS.as_secs()
+            );
+        }
+        self.outgoing.cancel();
+        let _ = timeout(LAST_POSTS, self.posting).await;
+        self.clock.cancel();
+        tasks.close();
+        let _ = timeout(LAST_POSTS, tasks.wait()).await;
+        core.clients.ssh.shutdown().await;
     }
 }
 

@@ -118,6 +118,10 @@ pub struct Fault {
 
 impl Fault {
     /// Usage or configuration.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the shape that `map_err` takes"
+    )]
     fn usage(said: impl ToString) -> Self {
         Self {
             said: said.to_string(),
@@ -143,13 +147,13 @@ pub async fn run(cli: Cli, command: &mut clap::Command) -> Result<Ending, Fault>
         Word::Demo(args) => sandbox::demo(args).await,
         #[cfg(feature = "sandbox")]
         Word::Sandbox(args) => sandbox::alone(args).await,
-        Word::Start => bot::start(read(config)?).await,
-        Word::Check { json } => bot::check(&read(config)?, json).await,
-        Word::Do(args) => bot::one(&read(config)?, args.words, args.json, args.yes).await,
-        Word::Trust(args) => trust::run(&read(config)?, &args).await,
+        Word::Start => bot::start(read(config, false)?).await,
+        Word::Check { json } => bot::check(&read(config, true)?, json).await,
+        Word::Do(args) => bot::one(&read(config, true)?, args.words, args.json, args.yes).await,
+        Word::Trust(args) => trust::run(&read(config, true)?, &args).await,
         Word::Commands(args) => commands(&args),
-        Word::Audit { word } => records::audit(&read(config)?, word).await,
-        Word::Incident { word } => records::incident(&read(config)?, word).await,
+        Word::Audit { word } => records::audit(&read(config, true)?, word).await,
+        Word::Incident { word } => records::incident(&read(config, true)?, word).await,
         Word::Completions { shell } => {
             clap_complete::generate(shell, command, "habops", &mut std::io::stdout());
             Ok(Ending(0))
@@ -157,12 +161,15 @@ pub async fn run(cli: Cli, command: &mut clap::Command) -> Result<Ending, Fault>
     }
 }
 
-/// The configuration; without `--config` there is none to guess.
-fn read(file: Option<&Path>) -> Result<Config, Fault> {
+/// The configuration; without `--config` there is none to guess. At a terminal the ordinary log lines stay away from the answer.
+fn read(file: Option<&Path>, quiet: bool) -> Result<Config, Fault> {
     let file = file.ok_or_else(|| {
         Fault::usage("--config FILE is missing; habitat/default.toml shows what such a file holds")
     })?;
-    let config = config::load(file).map_err(Fault::usage)?;
+    let mut config = config::load(file).map_err(Fault::usage)?;
+    if quiet && config.log.level == "info" {
+        "warn".clone_into(&mut config.log.level);
+    }
     habops::app::logs::start(&config.log).map_err(|error| Fault::usage(format!("{error:#}")))?;
     Ok(config)
 }
@@ -195,6 +202,10 @@ fn commands(args: &CommandsArgs) -> Result<Ending, Fault> {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what a word ends with, so that it can stand last"
+)]
 fn print(text: &str) -> Result<Ending, Fault> {
     // A closed pipe, as of `habops commands | head`, is no fault.
     let _ = writeln!(std::io::stdout(), "{text}");

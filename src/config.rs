@@ -206,8 +206,8 @@ pub struct Restart {
 impl Default for Restart {
     fn default() -> Self {
         Self {
-            cool_down: Duration::from_secs(600),
-            watch: Duration::from_secs(60),
+            cool_down: Duration::from_mins(10),
+            watch: Duration::from_mins(1),
         }
     }
 }
@@ -265,8 +265,8 @@ pub struct Handoff {
 impl Default for Handoff {
     fn default() -> Self {
         Self {
-            accept_within: Duration::from_secs(15 * 60),
-            remind: Duration::from_secs(24 * 3_600),
+            accept_within: Duration::from_mins(15),
+            remind: Duration::from_hours(24),
         }
     }
 }
@@ -315,7 +315,7 @@ pub struct ConfirmPolicy {
 impl Default for ConfirmPolicy {
     fn default() -> Self {
         Self {
-            expires: Duration::from_secs(300),
+            expires: Duration::from_mins(5),
         }
     }
 }

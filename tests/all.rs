@@ -1,9 +1,16 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod architecture;
 mod catalogue;
+mod cli;
+mod crash;
+mod docs;
 mod farm;
 mod fleet;
+mod habitat;
+mod journey;
+mod load;
 mod page;
 mod parse;
 mod render;
@@ -12,3 +19,5 @@ mod sandbox_slack;
 mod slack_client;
 mod ssh;
 mod store;
+mod surface;
+mod world;

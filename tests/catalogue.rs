@@ -4,10 +4,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use habops::{
     catalogue::{Catalogue, check_handlers, docs, manifest},
-    domain::{
-        command::Source,
-        output::{Part, Status},
-    },
+    domain::command::Source,
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -759,45 +756,6 @@ fn handlers_and_commands_name_each_other() {
 #[test]
 fn the_table_for_the_readme() {
     insta::assert_snapshot!(docs::markdown(&embedded().commands));
-}
-
-#[test]
-fn help_lists_what_one_may_run() {
-    let commands = embedded().commands;
-    let all = docs::help(&commands, None, |_| true);
-    let some = docs::help(&commands, None, |spec| {
-        spec.role.of(&"live".into()) == Some(&"member".into())
-    });
-    let rows = |output: &habops::domain::output::Output| match &output.parts[0] {
-        Part::Table { rows, .. } => rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>(),
-        other => panic!("{other:?}"),
-    };
-    assert!(rows(&all).iter().any(|row| row.starts_with("freeze ")));
-    assert!(!rows(&some).iter().any(|row| row.starts_with("freeze ")));
-    assert_eq!(rows(&all).len(), commands.iter().count());
-    let nothing = docs::help(&commands, None, |_| false);
-    assert_eq!(nothing.title, "What you may run: nothing");
-}
-
-#[test]
-fn help_explains_one_command_a_group_and_a_typo() {
-    let commands = embedded().commands;
-    insta::assert_json_snapshot!(docs::help(&commands, Some("freeze"), |_| false));
-    let group = docs::help(&commands, Some("incident"), |_| true);
-    assert_eq!(
-        (group.title.as_str(), group.status),
-        ("`incident`: what you may run", Status::Done)
-    );
-    let typo = docs::help(&commands, Some("incident opne"), |_| true);
-    assert_eq!(
-        typo.title,
-        "There is no command `incident opne`. Did you mean `incident open`?"
-    );
-    let nothing = docs::help(&commands, Some("xyzzy"), |_| true);
-    assert_eq!(
-        nothing.title,
-        "There is no command `xyzzy`. `help` lists what you may run."
-    );
 }
 
 #[test]

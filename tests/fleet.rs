@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::farm::{SOON, until};
 
 /// How long moto may take to listen, on a machine busy with other tests.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Set in the test processes that a test starts with an environment of their own.
 const ALONE: &str = "HABOPS_TEST_ALONE";
 const INSTALL: &str = r#"python3 -m venv .venv && .venv/bin/pip install "moto[server,ec2]" boto3"#;
@@ -107,7 +107,7 @@ impl Moto {
         .unwrap();
         let mut answer = String::new();
         peer.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains(" 200 OK"), "{form}: {answer}", form = body);
+        assert!(answer.contains(" 200 OK"), "{body}: {answer}");
         answer
     }
 

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Longer than anything here takes, also on a busy machine; reached only when something is broken.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// The demo's nodes, live and acceptance; one of them is stopped in EC2.
 const NODES: usize = 19;
 
@@ -73,7 +73,6 @@ fn demo(listen: &str, dir: &Path) -> Running {
 #[derive(Clone)]
 struct Page {
     client: Client,
-    url: String,
 }
 
 /// Runs a visit to a fresh demo. Whatever comes of it, the browser and the demo are ended; then the demo must have ended well,
@@ -98,7 +97,6 @@ where
     client.goto(&url).await.unwrap();
     let page = Page {
         client: client.clone(),
-        url,
     };
     let ended = tokio::spawn(visit(page)).await;
     let complaints = complaints(&driver_url, &client).await;
@@ -170,11 +168,12 @@ const THREAD: &str = "//*[@data-testid='thread']//*[@id='thread-messages']";
 
 /// A message that holds all of these words.
 fn message(place: &str, words: &[&str]) -> String {
-    let mut path = format!("{place}//*[@data-testid='message']");
-    for word in words {
-        path += &format!("[contains(normalize-space(.), {word:?})]");
-    }
-    path
+    let holds: String = words
+        .iter()
+        .map(|word| format!("[contains(normalize-space(.), {word:?})]"))
+        .collect::<Vec<_>>()
+        .concat();
+    format!("{place}//*[@data-testid='message']{holds}")
 }
 
 impl Page {

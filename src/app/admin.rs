@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// A message that has waited this long means that people do not see what habops says.
-const STALE_OUTBOX: Duration = Duration::from_secs(120);
+const STALE_OUTBOX: Duration = Duration::from_mins(2);
 /// No frame for this long means that habops is deaf.
-const STALE_FRAME: Duration = Duration::from_secs(60);
+const STALE_FRAME: Duration = Duration::from_mins(1);
 /// How long the store may take to prove that it can be written.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);
 

@@ -292,9 +292,8 @@ async fn datastore(config: &Config) -> Vec<Finding> {
             ),
         };
         if answer.is_ok_and(|answer| answer.superuser) {
-            finding.fix =
-                "habops connects as a superuser; give it a role that may only read, habops_ro"
-                    .to_owned();
+            "habops connects as a superuser; give it a role that may only read, habops_ro"
+                .clone_into(&mut finding.fix);
         }
         findings.push(finding);
     }

@@ -44,7 +44,7 @@ pub async fn start(config: Config) -> Result<Ending, Fault> {
         .await
         .map_err(|error| Fault::usage(format!("{error:#}")))?;
     app::start(config, listeners, stop, || {
-        tracing::info!("ready: commands are accepted")
+        tracing::info!("ready: commands are accepted");
     })
     .await
     .map_err(|error| Fault {

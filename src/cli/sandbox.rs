@@ -95,7 +95,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending, Fault> {
     )
     .await?;
     let mut config = config::load(&sandbox.config).map_err(Fault::usage)?;
-    config.log.level = "warn".to_owned();
+    "warn".clone_into(&mut config.log.level);
     app::logs::start(&config.log)?;
     let page = sandbox.slack.page_url();
     let listeners = app::Listeners::bind(&config).await?;

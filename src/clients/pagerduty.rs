@@ -44,7 +44,7 @@ fn us() -> String {
 }
 
 fn minute() -> Duration {
-    Duration::from_secs(60)
+    Duration::from_mins(1)
 }
 
 /// Talks to one account.

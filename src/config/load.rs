@@ -60,8 +60,15 @@ pub(super) fn of_table(mut root: Table, base: &Path) -> Result<Config, Vec<Strin
     if let Some(dir) = &mut config.catalogue.dir {
         *dir = base.join(&*dir);
     }
-    config.base = base.to_owned();
-    faults.extend(config.check());
+    base.clone_into(&mut config.base);
+    // What was taken out because it is faulty is not missing as well.
+    let missing = config.check().into_iter().filter(|fault| {
+        let key = fault.split(':').next().unwrap_or_default();
+        !faults
+            .iter()
+            .any(|known| known.split(':').next() == Some(key))
+    });
+    faults.extend(missing.collect::<Vec<_>>());
     if faults.is_empty() {
         Ok(config)
     } else {
@@ -159,9 +166,15 @@ mod tests {
     use super::of_table;
 
     fn faults(text: &str) -> String {
-        of_table(text.parse().unwrap(), Path::new("."))
-            .map(|_| String::new())
-            .unwrap_or_else(|faults| faults.join("\n"))
+        of_table(text.parse().unwrap(), Path::new(".")).map_or_else(
+            |faults| {
+                faults.join(
+                    "
+",
+                )
+            },
+            |_| String::new(),
+        )
     }
 
     const WELL: &str = "[ssh]\nidentity_file = \"key\"\n";
@@ -171,7 +184,14 @@ mod tests {
         let text = format!(
             "{WELL}conect_timeout = \"5s\"\n[slack]\nchanel = \"C0OPS\"\nbot_token = \"xoxb-1\"\n[policy.confirm]\nexpires = \"soon\"\n[fleat]\n"
         );
-        insta::assert_snapshot!(faults(&text));
+        insta::assert_snapshot!(faults(&text), @r#"
+        slack.bot_token: a secret is never written into the configuration; write { file = "…" } or { env = "…" }
+        ssh.conect_timeout: there is no such key; did you mean `connect_timeout`?
+        slack.chanel: there is no such key; did you mean `channel`?
+        policy.confirm.expires: `soon` is not a duration like "30s", "5m" or "90d"
+        fleat: there is no such key; did you mean `fleet`?
+        slack.channel: is missing; it is the id of the channel where habops lives, such as C0OPERATIONS
+        "#);
     }
 
     #[test]

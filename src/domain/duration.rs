@@ -33,10 +33,6 @@ pub mod optional {
     }
 
     /// Writes it, or nothing.
-    #[expect(
-        clippy::ref_option,
-        reason = "serde's `with` calls it with a reference to the field"
-    )]
     pub fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,

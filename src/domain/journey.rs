@@ -120,25 +120,7 @@ pub fn authorize(
 ) -> Result<Authorized, Refusal> {
     let environments = environments(&parsed, &nodes, default_environment);
     may(&parsed.spec, &environments, standing)?;
-    if parsed.spec.changes
-        && let Some(freeze) = freezes.iter().find(|freeze| {
-            freeze
-                .environment
-                .as_ref()
-                .is_none_or(|frozen| environments.contains(frozen))
-        })
-    {
-        let place = freeze
-            .environment
-            .as_ref()
-            .map_or("everything".to_owned(), ToString::to_string);
-        return Err(Refusal::not_now(format!(
-            "Changes are frozen: {place}, by {} since {}: {}. `unfreeze` ends it.",
-            freeze.by,
-            freeze.at.strftime("%Y-%m-%d %H:%M UTC"),
-            freeze.why
-        )));
-    }
+    thawed(&parsed.spec, &environments, freezes)?;
     let mut confirm = Confirm::Never;
     for environment in &environments {
         let of = parsed
@@ -174,6 +156,33 @@ fn environments(parsed: &Parsed, nodes: &[Node], default: &Environment) -> BTree
         None => default.clone(),
     };
     BTreeSet::from([environment])
+}
+
+/// While a freeze holds, no change begins there: neither when it is asked for nor when its card is approved.
+pub fn thawed(
+    spec: &CommandSpec,
+    environments: &BTreeSet<Environment>,
+    freezes: &[Freeze],
+) -> Result<(), Refusal> {
+    let holds = |freeze: &&Freeze| {
+        freeze
+            .environment
+            .as_ref()
+            .is_none_or(|frozen| environments.contains(frozen))
+    };
+    let Some(freeze) = freezes.iter().find(holds).filter(|_| spec.changes) else {
+        return Ok(());
+    };
+    let place = freeze
+        .environment
+        .as_ref()
+        .map_or("everything".to_owned(), ToString::to_string);
+    Err(Refusal::not_now(format!(
+        "Changes are frozen: {place}, by {} since {}: {}. `unfreeze` ends it.",
+        freeze.by,
+        freeze.at.strftime("%Y-%m-%d %H:%M UTC"),
+        freeze.why
+    )))
 }
 
 /// Whether this standing holds the command's role in each of these environments.

@@ -64,7 +64,7 @@ pub enum Under {
 pub enum Carrier {
     /// A message, edited in place when its wish changes.
     Message,
-    /// Only that person sees it. Tried by the operation's reply address first. Cannot be read back, so never sent twice on purpose.
+    /// Only that person sees it. Tried by the operation's reply address first. Cannot be read back, so a doubtful one is said again in a direct message, which can.
     Ephemeral(UserId),
     /// A file in the thread.
     File {

@@ -169,6 +169,8 @@ fn iso_seconds(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
     use rstest::rstest;
 
@@ -230,7 +232,7 @@ mod tests {
             let mut text = "package  type  desired  state  elapsed (s)  pid  group\n".to_owned();
             for (ident, up, elapsed, pid) in &rows {
                 let state = if *up { "up" } else { "down" };
-                text.push_str(&format!("{ident}    standalone  up       {state}     {elapsed}           {pid}  x.default\n"));
+                let _ = writeln!(text, "{ident}    standalone  up       {state}     {elapsed}           {pid}  x.default");
             }
             let Report::Services(services) = read(&text, 0) else { panic!("no services in {text}") };
             prop_assert_eq!(services.len(), rows.len());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Handler, Look, Result, Work};
+use super::{Handler, Look, Result, Work, why::by_environment};
 use crate::domain::{
     actor::Standing,
     command::{ByEnvironment, CommandSpec},
@@ -140,6 +140,10 @@ fn one(spec: &CommandSpec) -> Output {
     if !examples.is_empty() {
         output = output.text(format!("For example: {}", examples.join("  ·  ")));
     }
+    output = output.with(Part::Facts(vec![
+        ("needs the role".to_owned(), by_environment(&spec.role)),
+        ("needs a yes from".to_owned(), by_environment(&spec.confirm)),
+    ]));
     if spec.changes {
         output = output.text("It changes something outside habops, so it is confirmed, recorded before it runs, and verified afterwards.");
     }

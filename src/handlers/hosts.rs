@@ -1,8 +1,8 @@
 //! A node as SSH knows it, and the line a person would type for it.
 
 use crate::{
-    clients::ssh::{Command, Host},
-    domain::node::Node,
+    clients::ssh::{Command, Error, Host, Phase},
+    domain::{node::Node, output::HostState},
 };
 
 /// Where SSH finds the node.
@@ -20,4 +20,48 @@ pub fn by_hand(node: &Node, command: &Command) -> Option<String> {
     let line = command.by_hand().ok()?;
     let quoted = shlex::try_quote(&line).ok()?.into_owned();
     Some(format!("ssh {} {quoted}", node.name))
+}
+
+/// How a node that did not answer stands in its row, and the shortest true line: the row names the node already.
+pub fn unanswered(error: &Error) -> (HostState, String) {
+    let state = if error.is_unreachable() || error.is_host_key() {
+        HostState::Unreachable
+    } else {
+        HostState::Failed
+    };
+    let said = match error {
+        Error::Timeout {
+            phase: Phase::Connect,
+            after,
+            ..
+        } => {
+            format!(
+                "no answer within {}; is it running, and is its SSH port open from here?",
+                humantime::format_duration(*after)
+            )
+        }
+        Error::Timeout {
+            phase: Phase::Run,
+            after,
+            ..
+        } => format!(
+            "did not finish within {}",
+            humantime::format_duration(*after)
+        ),
+        Error::Unreachable { reason, .. } => format!("cannot be reached: {reason}"),
+        Error::HostKeyUnknown { name, offered, .. } => {
+            format!(
+                "host key unknown: offers {}; compare it, then `habops trust {name}`",
+                offered.fingerprint()
+            )
+        }
+        Error::HostKeyChanged { name, offered, .. } => {
+            format!(
+                "host key changed: offers {}; compare it, then `habops trust {name}`",
+                offered.fingerprint()
+            )
+        }
+        other => other.to_string(),
+    };
+    (state, said)
 }

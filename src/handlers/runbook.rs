@@ -39,7 +39,7 @@ struct FilledStep {
 pub struct RunbookHandler;
 
 /// Longest one step may take where its file says nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Of each step's output this much is kept.
 const MOST_OUTPUT: usize = 256 * 1024;
 /// Nodes at once for a runbook that only looks.

@@ -75,12 +75,8 @@ fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome,
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
-            let state = if error.is_unreachable() || error.is_host_key() {
-                HostState::Unreachable
-            } else {
-                HostState::Failed
-            };
-            return (outcome(state, error.to_string()), Vec::new());
+            let (state, said) = hosts::unanswered(&error);
+            return (outcome(state, said), Vec::new());
         }
     };
     let exit = match &answer.end {

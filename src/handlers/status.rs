@@ -140,17 +140,13 @@ fn row(
     let name = node.name.to_string();
     match answer {
         Err(error) => {
-            let state = if error.is_unreachable() || error.is_host_key() {
-                HostState::Unreachable
-            } else {
-                HostState::Failed
-            };
+            let (state, said) = hosts::unanswered(&error);
             (
                 0,
                 HostOutcome {
                     node: name,
                     state,
-                    said: error.to_string(),
+                    said,
                     facts: facts(node, None),
                 },
             )
@@ -180,7 +176,7 @@ fn judged(reading: &Reading) -> (u8, String) {
     let down: Vec<&str> = services
         .iter()
         .filter(|service| service.state != ServiceState::Up)
-        .map(|service| service.name())
+        .map(super::super::domain::supervisor::Service::name)
         .collect();
     if !down.is_empty() {
         return (1, format!("{} down", down.join(", ")));

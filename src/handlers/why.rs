@@ -145,7 +145,8 @@ fn of_command(spec: &CommandSpec, look: &Look) -> Output {
     Output::new(Status::Done, title).with(Part::Facts(facts))
 }
 
-fn by_environment<T: ToString>(value: &ByEnvironment<T>) -> String {
+/// One value, or one for each environment, in words.
+pub(super) fn by_environment<T: ToString>(value: &ByEnvironment<T>) -> String {
     match value {
         ByEnvironment::Everywhere(value) => value.to_string(),
         ByEnvironment::Each(values) => values

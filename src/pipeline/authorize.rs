@@ -116,6 +116,10 @@ impl Pipeline {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that `map_err` takes"
+)]
 fn unresolved(why: crate::domain::target::Unresolved) -> Refusal {
     let said = why.to_string();
     let mut characters = said.chars();

@@ -13,7 +13,9 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         incident::{EntryKind, TimelineEntry},
-        journey::{Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive},
+        journey::{
+            Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive, thawed,
+        },
         message::Lane,
         operation::{Operation, State, StoredProposal},
         output::{Action, Choice, Output, Part, Status, Weight},
@@ -160,13 +162,32 @@ impl Pipeline {
             }
             return self.say_no(&operation, by).await;
         }
+        self.say_yes(operation, proposal, planned, by).await
+    }
+
+    /// The clicker's right, the freeze and the world are judged now; then it runs.
+    async fn say_yes(
+        &self,
+        operation: Operation,
+        proposal: StoredProposal,
+        planned: Planned,
+        by: &Standing,
+    ) -> Result<Output, Failure> {
+        let (id, now) = (operation.id, self.now());
         may_decide(planned.routed().authorized(), by)?;
         let case = Case {
             operation: operation.clone(),
             fence: operation.fence,
             yes: false,
         };
-        let fresh = self.proposal(&case, planned.routed()).await?;
+        let freezes = self.parts.store.freezes().await;
+        let authorized = planned.routed().authorized();
+        thawed(
+            authorized.parsed().spec(),
+            authorized.environments(),
+            &freezes.context("cannot read the freezes")?,
+        )?;
+        let fresh = self.proposal_now(&case, planned.routed()).await?;
         let approval = Approval {
             by,
             at: now,

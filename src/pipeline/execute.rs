@@ -1,6 +1,13 @@
 //! `Cleared` → `Outcome`: the deed, recorded before and after; effects and the redacted output are written with the end state.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use futures_util::FutureExt as _;
@@ -35,7 +42,7 @@ const SHOWS_AFTER: Duration = Duration::from_secs(1);
 /// How often progress is written as a wish, at most. The poster edits no oftener than every three seconds anyway.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Longest a look may run. A change is bounded by its own steps.
-const LONGEST_LOOK: Duration = Duration::from_secs(15 * 60);
+const LONGEST_LOOK: Duration = Duration::from_mins(15);
 
 impl Pipeline {
     /// Runs it, and writes what came of it.
@@ -60,14 +67,21 @@ impl Pipeline {
             Route::Incident { incident, .. } => Some(*incident),
             _ => operation.incident,
         };
-        let seen = self.seen(&operation, cleared.routed(), &open);
+        let mut seen = self.seen(&operation, cleared.routed(), &open);
         if !self.begin(case, from, &cleared, &operation).await? {
             return Ok(()); // another process, or a cancel, was quicker; its end is the one that is seen
         }
         let stop = self.parts.stop.child_token();
         let _running = Running::enter(self, operation.id, stop.clone());
         let (progress, reported) = watch::channel(None);
-        let teller = self.tell_progress(operation.clone(), seen.clone(), reported, stop.clone());
+        let shown = Arc::new(AtomicBool::new(operation.proposal.is_some()));
+        let teller = self.tell_progress(
+            operation.clone(),
+            seen.clone(),
+            reported,
+            stop.clone(),
+            Arc::clone(&shown),
+        );
         let asked = self.asked(case, cleared.routed()).await;
         let work = Work::new(
             self.look(asked),
@@ -93,6 +107,7 @@ impl Pipeline {
             }
         };
         teller.abort();
+        let _ = teller.await;
         let outcome = match outcome {
             Ok(Ok(outcome)) => self.judged(&cleared, outcome).await,
             Ok(Err(failure)) => Err(failure),
@@ -106,6 +121,10 @@ impl Pipeline {
             }
             failure.output(&operation.id.to_string()).into()
         });
+        // A refusal is the asker's alone, unless everybody waits for the end of what they saw begin.
+        if outcome.output.status == Status::Refused && !shown.load(Ordering::Relaxed) {
+            seen = seen.by_the_asker(&operation);
+        }
         let done = Done {
             case,
             operation: &operation,
@@ -200,6 +219,7 @@ impl Pipeline {
         seen: Seen,
         mut reported: watch::Receiver<Option<Output>>,
         stop: CancellationToken,
+        has_shown: Arc<AtomicBool>,
     ) -> tokio::task::JoinHandle<()> {
         let pipeline = self.clone();
         tokio::spawn(async move {
@@ -211,6 +231,7 @@ impl Pipeline {
                     Output::new(Status::Running, format!("Running: {}", operation.text))
                 });
                 if shown.as_ref() != Some(&output) && matches!(seen, Seen::ByAll(_)) {
+                    has_shown.store(true, Ordering::Relaxed);
                     let redacted = redact(output.clone(), &pipeline.parts.rules);
                     let (wishes, _) = pipeline.shown(
                         &operation,
@@ -334,28 +355,36 @@ impl Pipeline {
         let (effects, mut wishes) = self
             .effects(&mut operation, &mut seen, outcome.effects, done.open)
             .await;
-        let redacted = self.redacted(outcome.output).await;
+        let mut output = outcome.output;
+        if state == State::Partly && operation.whence.place().is_some() {
+            output.parts.push(Part::Next {
+                label: "Retry what failed".to_owned(),
+                command: format!("retry {}", operation.id),
+            });
+        }
+        let redacted = self.redacted(output).await;
         let (shown, offers) = self.shown(&operation, state, &seen, Lane::Verdict, &redacted);
         wishes.extend(shown);
-        if operation.via != crate::domain::inbound::Via::Slash {
+        if operation.via != crate::domain::inbound::Via::Slash && state != State::Refused {
             wishes.extend(self.link(&operation, done.routed, done.open));
         }
-        let timeline = if is_worth_a_line(&operation, done.changes, &effects) {
-            self.entry(
-                &operation,
-                EntryKind::Ended,
-                format!(
-                    "{} {}: {}",
-                    operation.id,
-                    operation.text,
-                    redacted.output().title
-                ),
-            )
-        } else {
-            Vec::new()
-        };
+        let timeline =
+            if state != State::Refused && is_worth_a_line(&operation, done.changes, &effects) {
+                self.entry(
+                    &operation,
+                    EntryKind::Ended,
+                    format!(
+                        "{} {}: {}",
+                        operation.id,
+                        operation.text,
+                        redacted.output().title
+                    ),
+                )
+            } else {
+                Vec::new()
+            };
         let events = vec![finished(state, &redacted)];
-        info!(state = state.word(), "{}", redacted.output().title);
+        info!(state = state.word(), "ended as {}", state.word());
         let end = End {
             effects,
             events,

@@ -165,12 +165,11 @@ impl Pipeline {
     ) -> Ack {
         let output = redact(refusal.output(), &self.parts.rules);
         // A slash command's acknowledgement carries the refusal itself; everything else needs a message.
-        let (shown, offers) = match typed.via {
-            Via::Slash => (None, Vec::new()),
-            _ => {
-                let (shown, offers) = self.pressable(&output, None);
-                (Some(shown), offers)
-            }
+        let (shown, offers) = if typed.via == Via::Slash {
+            (None, Vec::new())
+        } else {
+            let (shown, offers) = self.pressable(&output, None);
+            (Some(shown), offers)
         };
         let pipeline = self.clone();
         let (actor, whence, via) = (typed.actor.clone(), typed.whence.clone(), typed.via);

@@ -1,4 +1,4 @@
-//! The journey of one command, one file a stage. Read [`Pipeline::journey`] as the drawing.
+//! The journey of one command, one file a stage. Read `Pipeline::journey` as the drawing.
 //!
 //! ```text
 //! inbox      what came in is stored, then acknowledged        parse      text       → Parsed
@@ -137,7 +137,8 @@ impl Pipeline {
         let journey = async move {
             let turns = Arc::clone(&pipeline.parts.turns);
             let _turn = turns.acquire().await;
-            if let Err(failure) = pipeline.journey(&case).await {
+            // On the heap: it holds every stage's state at once.
+            if let Err(failure) = Box::pin(pipeline.journey(&case)).await {
                 pipeline.end_badly(&case, failure).await;
             }
         };
@@ -172,7 +173,7 @@ impl Pipeline {
         let id = case.operation.id;
         let state = match &failure {
             Failure::Refused(refusal) => {
-                info!("refused: {}", refusal.said);
+                info!(kind = ?refusal.kind, "refused");
                 State::Refused
             }
             Failure::Broken(broken) => {

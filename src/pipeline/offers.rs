@@ -10,9 +10,10 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         inbound::{Ack, Pressed, Typed, Via},
+        journey::Parsed,
         message::{About, Carrier, Lane, MessageKey, Wish},
         operation::{Offer, Operation, State},
-        output::{Action, Output, Status},
+        output::{Action, HostState, Output, Part, Status},
         place::{PlaceKind, Whence},
     },
     store::{Change, UseOffer},
@@ -181,17 +182,12 @@ impl Pipeline {
         let operation = self.existing(id).await?;
         entered_again(&operation)?;
         let key = format!("retry:{id}:{}", self.now());
+        let text = again(&operation, &self.parsed(&operation)?);
+        let title = format!("Entered again: {text}");
         let refused = self
-            .enter_again(
-                key,
-                operation.text.clone(),
-                actor.clone(),
-                operation.whence.clone(),
-            )
+            .enter_again(key, text, actor.clone(), operation.whence.clone())
             .await?;
-        Ok(refused.unwrap_or_else(|| {
-            Output::new(Status::Done, format!("Entered again: {}", operation.text))
-        }))
+        Ok(refused.unwrap_or_else(|| Output::new(Status::Done, title)))
     }
 
     async fn enter_again(
@@ -300,5 +296,79 @@ impl Pipeline {
         if let Err(error) = self.parts.store.put(vec![wish]).await {
             warn!("the answer to a click cannot be kept: {error}");
         }
+    }
+}
+
+/// The command to enter again: after a partial result only for the nodes that failed or were not reached.
+fn again(operation: &Operation, parsed: &Parsed) -> String {
+    let rows = operation.output.iter().flat_map(|output| &output.parts);
+    let hosts: Vec<_> = rows
+        .filter_map(|part| match part {
+            Part::Hosts(hosts) => Some(hosts),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let missed: Vec<&str> = hosts
+        .iter()
+        .filter(|host| matches!(host.state, HostState::Failed | HostState::Unreachable))
+        .map(|host| host.node.as_str())
+        .collect();
+    if !parsed.takes_target() || missed.is_empty() || missed.len() == hosts.len() {
+        return operation.text.clone();
+    }
+    let (name, missed) = (parsed.spec().name.as_str(), missed.join(","));
+    let rest = operation.text.get(name.len()..).unwrap_or_default();
+    match parsed.target() {
+        Some(typed) => format!("{name}{}", rest.replacen(typed, &missed, 1)),
+        None => format!("{name} {missed}{rest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rstest::rstest;
+
+    use super::{
+        Actor, HostState, Operation, OperationId, Output, Part, Status, Via, Whence, again,
+    };
+    use crate::{
+        catalogue::Catalogue,
+        domain::{output::HostOutcome, parse::parse},
+    };
+
+    #[rstest]
+    #[case::some_missed("status live", &[("a", HostState::Done), ("b", HostState::Failed), ("c", HostState::Unreachable)], "status b,c")]
+    #[case::no_target_typed("status --here", &[("a", HostState::Done), ("b", HostState::Unreachable)], "status b --here")]
+    #[case::all_missed("status live", &[("a", HostState::Failed)], "status live")]
+    #[case::none_missed("status live", &[("a", HostState::Done)], "status live")]
+    #[case::no_nodes("incident list", &[], "incident list")]
+    fn a_retry_is_for_what_was_missed(
+        #[case] text: &str,
+        #[case] hosts: &[(&str, HostState)],
+        #[case] entered: &str,
+    ) {
+        let commands = Catalogue::embedded().unwrap().commands;
+        let now = Timestamp::UNIX_EPOCH;
+        let parsed = parse(text, &commands, now).unwrap();
+        let rows = hosts.iter().map(|(node, state)| HostOutcome {
+            node: (*node).to_owned(),
+            state: *state,
+            said: String::new(),
+            facts: Vec::new(),
+        });
+        let mut operation = Operation::received(
+            OperationId(1),
+            text.to_owned(),
+            None,
+            Actor::Habops,
+            Whence::Machine,
+            Via::Signal,
+            now,
+        );
+        let output = Output::new(Status::Partly, "").with(Part::Hosts(rows.collect()));
+        operation.output = Some(output);
+        assert_eq!(again(&operation, &parsed), entered);
     }
 }

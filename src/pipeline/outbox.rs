@@ -26,6 +26,19 @@ pub(super) enum Seen {
     Nowhere,
 }
 
+impl Seen {
+    /// Only the asker sees it, where it was typed; nobody, where the asker is not in Slack.
+    pub(super) fn by_the_asker(self, operation: &Operation) -> Self {
+        match (self, operation.whence.place(), operation.actor.user()) {
+            (Self::ByAll(_), Some(place), Some(user)) => {
+                Self::ByAsker(at_place(place), user.clone())
+            }
+            (Self::ByAll(_), _, _) => Self::Nowhere,
+            (other, _, _) => other,
+        }
+    }
+}
+
 impl Pipeline {
     /// Where the answer of a routed command is seen: shared in its place; with the asker for personal commands.
     pub(super) fn seen(&self, operation: &Operation, routed: &Routed, open: &[Incident]) -> Seen {

@@ -21,15 +21,30 @@ impl Pipeline {
         Ok(Planned::new(routed, proposal))
     }
 
-    /// The same again, to read the fingerprint anew.
-    pub(super) async fn proposal(
+    async fn proposal(&self, case: &Case, routed: &Routed) -> Result<Proposal<Value>, Failure> {
+        let asked = self.asked(case, routed).await;
+        self.proposed(asked, routed).await
+    }
+
+    /// The same with each node as the fleet knows it now, to read the fingerprint anew; a node that is gone is left out.
+    pub(super) async fn proposal_now(
         &self,
         case: &Case,
         routed: &Routed,
     ) -> Result<Proposal<Value>, Failure> {
+        let mut asked = self.asked(case, routed).await;
+        let fleet = self.parts.clients.fleet.snapshot().await;
+        let known = asked.nodes.iter();
+        asked.nodes = known
+            .filter_map(|node| fleet.node(node.name.as_str()).cloned())
+            .collect();
+        self.proposed(asked, routed).await
+    }
+
+    async fn proposed(&self, asked: Asked, routed: &Routed) -> Result<Proposal<Value>, Failure> {
         let parsed = routed.authorized().parsed();
         let deed = self.deed(parsed)?;
-        let look = self.look(self.asked(case, routed).await);
+        let look = self.look(asked);
         deed.plan(Value::Object(parsed.args().clone()), &look).await
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long the question which incident was meant stays open.
-pub(super) const CHOICE_STAYS_OPEN: std::time::Duration = std::time::Duration::from_secs(600);
+pub(super) const CHOICE_STAYS_OPEN: std::time::Duration = std::time::Duration::from_mins(10);
 
 impl Pipeline {
     /// Decides, or asks the asker which incident was meant; then nothing is returned.
@@ -125,8 +125,8 @@ impl Pipeline {
 /// The place itself, where it is known already: a card that is not posted yet has no thread.
 pub(super) fn answer(route: &Route, open: &[Incident]) -> Option<Place> {
     match route {
-        Route::Typed(place) => Some(place.clone()),
-        Route::Incident {
+        Route::Typed(place)
+        | Route::Incident {
             at: Some(place), ..
         } => Some(place.clone()),
         Route::Incident {
@@ -138,9 +138,8 @@ pub(super) fn answer(route: &Route, open: &[Incident]) -> Option<Place> {
                     channel,
                     ts: Some(ts),
                 } => Some(Place::thread(channel.clone(), ts.clone())),
-                Home::Card { ts: None, .. } => None,
                 Home::Channel(channel) => Some(Place::channel(channel.clone())),
-                Home::Nowhere => None,
+                Home::Card { ts: None, .. } | Home::Nowhere => None,
             }
         }
         Route::Terminal | Route::Ask(_) => None,

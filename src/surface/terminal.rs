@@ -89,20 +89,11 @@ pub async fn run(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, asked: &Asked
             });
         }
     };
-    let mut operation = settled(&*records, id).await?;
-    if operation.state == State::Awaiting
-        && !asked.yes
-        && !asked.json
-        && std::io::stdin().is_terminal()
-    {
-        let own = operation
-            .proposal
-            .as_ref()
-            .is_some_and(|proposal| proposal.confirm == Confirm::Own);
-        if own && is_yes(&operation)? {
-            submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
-            operation = after_the_yes(&*records, id).await?;
-        }
+    let mut operation = settled(&*records, id, asked.yes).await?;
+    let may_ask = !asked.yes && !asked.json && std::io::stdin().is_terminal();
+    if operation.state == State::Awaiting && may_ask && is_own(&operation) && is_yes(&operation)? {
+        submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
+        operation = after_the_yes(&*records, id).await?;
     }
     let output = operation
         .output
@@ -149,19 +140,28 @@ async fn submit(inbox: &dyn Inbox, actor: &Actor, text: &str, yes: bool) -> Resu
     }
 }
 
-/// The operation once nothing more happens by itself: at its end, or waiting for a person.
-async fn settled(records: &dyn Records, id: OperationId) -> Result<Operation> {
+/// The operation once nothing more happens by itself: at its end, or waiting for a person. One that `yes` answers only passes
+/// through `awaiting`.
+async fn settled(records: &dyn Records, id: OperationId, yes: bool) -> Result<Operation> {
     loop {
         let operation = records
             .operation(id)
             .await?
             .with_context(|| format!("{id} is gone from the store"))?;
-        if operation.state.is_end() || matches!(operation.state, State::Awaiting | State::Choosing)
-        {
+        let waits = match operation.state {
+            State::Awaiting => !(yes && is_own(&operation)),
+            state => state == State::Choosing,
+        };
+        if operation.state.is_end() || waits {
             return Ok(operation);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+fn is_own(operation: &Operation) -> bool {
+    let proposal = operation.proposal.as_ref();
+    proposal.is_some_and(|proposal| proposal.confirm == Confirm::Own)
 }
 
 /// The same after a yes: what still waits is on its way.

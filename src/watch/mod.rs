@@ -21,7 +21,7 @@ const RECOVER_EVERY: Duration = Duration::from_secs(10);
 /// How often confirmations are looked at for their end.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often what is past its keeping is swept out.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// Keeps this process's leases until told to stop. `habops do` needs only this.
 pub async fn leases(store: Store, stop: CancellationToken) {

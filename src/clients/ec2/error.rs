@@ -144,10 +144,9 @@ impl Error {
     fn before_or_after(failure: &(dyn StdError + 'static), place: String) -> Self {
         let words = chain(failure);
         let about_credentials = |word: &String| word.to_lowercase().contains("credential");
-        if words
-            .iter()
-            .any(|word| word.contains("no providers in chain provided credentials"))
-        {
+        // Outside EC2 the metadata service, last of the chain, may swallow the call instead of refusing it.
+        let says = |what: &str| words.iter().any(|word| word.contains(what));
+        if says("no credentials found in chain") || (says("IMDS") && says("timeout")) {
             Self::NoCredentials
         } else if words.iter().any(about_credentials) {
             Self::CredentialSource {
@@ -171,12 +170,9 @@ fn chain(failure: &(dyn StdError + 'static)) -> Vec<String> {
 
 /// The last of the chain is what the system said; those above it only say that something failed.
 fn innermost(failure: &(dyn StdError + 'static)) -> String {
-    chain(failure)
-        .pop()
-        .unwrap_or_default()
-        .chars()
-        .take(QUOTED)
-        .collect()
+    let words = chain(failure).pop().unwrap_or_default();
+    let one_line: Vec<&str> = words.split_whitespace().collect();
+    one_line.join(" ").chars().take(QUOTED).collect()
 }
 
 #[cfg(test)]

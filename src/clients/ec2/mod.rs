@@ -37,8 +37,10 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(9);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The bound on the whole credential chain.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
-/// The bound on one answer of the instance metadata service, which outside EC2 nobody gives.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+/// The bound on a connection to the instance metadata service, which outside EC2 nobody takes.
+const METADATA_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The bound on one of its answers.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often one request is tried.
 const ATTEMPTS: u32 = 3;
 /// EC2's own advice for a page.
@@ -128,9 +130,9 @@ impl Client {
 impl Inner {
     async fn read(&self) -> Result<Reading, Error> {
         let sdk = self.sdk.get_or_init(|| self.connect()).await;
-        let (described, checks) = tokio::join!(self.instances(sdk), self.checks(sdk));
-        let described = described?;
-        let (checks, without_checks) = match checks {
+        // One after the other: what fails the first, such as the credentials, is not waited for twice.
+        let described = self.instances(sdk).await?;
+        let (checks, without_checks) = match self.checks(sdk).await {
             Ok(checks) => (checks, None),
             Err(fault) => (HashMap::new(), Some(fault)),
         };
@@ -242,7 +244,7 @@ async fn chain(http: SharedHttpClient, region: Region) -> DefaultCredentialsChai
     let metadata = imds::Client::builder()
         .configure(&provider)
         .max_attempts(1)
-        .connect_timeout(METADATA_TIMEOUT)
+        .connect_timeout(METADATA_CONNECT_TIMEOUT)
         .read_timeout(METADATA_TIMEOUT)
         .operation_attempt_timeout(METADATA_TIMEOUT)
         .operation_timeout(METADATA_TIMEOUT)

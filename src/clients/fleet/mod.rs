@@ -73,7 +73,7 @@ impl Client {
             told_idle: AtomicBool::new(false),
         }));
         if client.0.ec2.is_none() {
-            client.0.publish(client.0.unread(None));
+            client.0.publish(Arc::new(client.0.unread(None)));
         }
         client
     }
@@ -83,18 +83,15 @@ impl Client {
         if let Some(fleet) = self.0.known() {
             return fleet;
         }
-        if timeout(FIRST_READ, self.0.first()).await.is_err() {
-            self.0.give_up_waiting();
+        match timeout(FIRST_READ, self.0.first()).await {
+            Ok(fleet) => fleet,
+            Err(_) => self.0.give_up_waiting(),
         }
-        self.0
-            .known()
-            .expect("a read publishes, and so does giving up")
     }
 
     /// Reads EC2 now and gives what came of it. Callers at the same time share one read.
     pub async fn refresh_now(&self) -> Arc<Fleet> {
-        self.0.refresh().await;
-        self.0.known().expect("a read publishes")
+        self.0.refresh().await
     }
 
     /// Reads EC2 every `refresh` until stopped. For one task of the program; the first read is at once.
@@ -122,8 +119,8 @@ impl Inner {
         self.current.borrow().clone()
     }
 
-    fn publish(&self, fleet: Fleet) {
-        self.current.send_replace(Some(Arc::new(fleet)));
+    fn publish(&self, fleet: Arc<Fleet>) {
+        self.current.send_replace(Some(fleet));
     }
 
     /// The file's nodes alone.
@@ -137,25 +134,29 @@ impl Inner {
     }
 
     /// Waits for the first read, or does it. Whoever waits takes over when the reader is dropped.
-    async fn first(&self) {
+    async fn first(&self) -> Arc<Fleet> {
         let _one = self.reading.lock().await;
-        if self.known().is_none() {
-            self.read().await;
+        match self.known() {
+            Some(fleet) => fleet,
+            None => self.read().await,
         }
     }
 
     /// A read that began after the call, by this caller or another.
-    async fn refresh(&self) {
+    async fn refresh(&self) -> Arc<Fleet> {
         let before = self.begun.load(Ordering::SeqCst);
         let _one = self.reading.lock().await;
-        if self.begun.load(Ordering::SeqCst) == before {
-            self.read().await;
+        match self.known() {
+            Some(fleet) if self.begun.load(Ordering::SeqCst) != before => fleet,
+            _ => self.read().await,
         }
     }
 
     /// To be called with `reading` held.
-    async fn read(&self) {
-        let Some(ec2) = &self.ec2 else { return };
+    async fn read(&self) -> Arc<Fleet> {
+        let Some(ec2) = &self.ec2 else {
+            return Arc::new(self.unread(None));
+        };
         self.begun.fetch_add(1, Ordering::SeqCst);
         let before = self.known();
         let fleet = match ec2.read().await {
@@ -180,7 +181,9 @@ impl Inner {
             }
             _ => {}
         }
-        self.publish(fleet);
+        let fleet = Arc::new(fleet);
+        self.publish(Arc::clone(&fleet));
+        fleet
     }
 
     fn read_well(&self, reading: &ec2::Reading) -> Fleet {
@@ -205,14 +208,14 @@ impl Inner {
     }
 
     /// From here on nobody waits: whatever the background loop reads is published when it comes.
-    fn give_up_waiting(&self) {
+    fn give_up_waiting(&self) -> Arc<Fleet> {
+        let sentence = "EC2 has not answered yet; it is read again at the next refresh";
+        let mut served = Arc::new(self.unread(Some(sentence.to_owned())));
         self.current.send_if_modified(|current| {
-            if current.is_some() {
-                return false;
-            }
-            let sentence = "EC2 has not answered yet; it is read again at the next refresh";
-            *current = Some(Arc::new(self.unread(Some(sentence.to_owned()))));
-            true
+            let first = current.is_none();
+            served = Arc::clone(current.get_or_insert_with(|| Arc::clone(&served)));
+            first
         });
+        served
     }
 }

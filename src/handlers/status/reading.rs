@@ -1,6 +1,10 @@
 //! What the status script printed, read part by part.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -157,16 +161,14 @@ fn unit(part: Part<'_>) -> Result<String, String> {
     let mut said = state.to_owned();
     if let Some(since) = since {
         // `Mon 2017-11-13 10:00:00 UTC`: the weekday says nothing here.
-        said.push_str(&format!(
-            " since {}",
-            since.split_once(' ').map_or(since, |(_, rest)| rest)
-        ));
+        let since = since.split_once(' ').map_or(since, |(_, rest)| rest);
+        let _ = write!(said, " since {since}");
     }
     if let Some(pid) = pid {
-        said.push_str(&format!(", pid {pid}"));
+        let _ = write!(said, ", pid {pid}");
     }
     if let Some(restarts) = restarts {
-        said.push_str(&format!(", {restarts} restarts"));
+        let _ = write!(said, ", {restarts} restarts");
     }
     Ok(said)
 }

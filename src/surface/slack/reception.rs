@@ -244,13 +244,13 @@ impl Reception {
     }
 
     /// Opens the form of the shortcut, after the acknowledgement: both have three seconds.
-    fn ask(&self, asked: Asked) {
+    fn ask(&self, form: Asked) {
         let reception = self.clone();
         self.spawn(async move {
             let Err(error) = reception
                 .inner
                 .client
-                .open_view(&asked.trigger, &asked.view)
+                .open_view(&form.trigger, &form.view)
                 .await
             else {
                 return;
@@ -262,7 +262,7 @@ impl Reception {
             warn!("cannot open the form of the shortcut: {error}");
             let asker = Asker {
                 via: Some(Via::Shortcut),
-                reply: asked.reply,
+                reply: form.reply,
                 place: None,
                 user: None,
             };

@@ -79,7 +79,7 @@ pub fn read(
         Kind::EventsApi => reader.event(payload),
         Kind::Interactive => match text(payload, "/type") {
             Some("block_actions") => reader.pressed(payload),
-            Some("message_action") => reader.shortcut(payload),
+            Some("message_action") => shortcut(payload),
             Some("view_submission") => reader.submitted(payload),
             Some(_) => Err(Unheard::NotUsed("interaction")),
             None => Err(Unheard::Malformed("type")),
@@ -232,29 +232,6 @@ impl Reader<'_> {
         ))
     }
 
-    fn shortcut(&self, payload: &Value) -> Result<Meaning, Unheard> {
-        if text(payload, "/callback_id") != Some(SHORTCUT) {
-            return Err(Unheard::NotUsed("shortcut"));
-        }
-        let trigger = needed(payload, "/trigger_id", "trigger_id")?;
-        let channel = channel(payload, "/channel/id", "channel.id")?;
-        let kind = place_kind(&channel, text(payload, "/channel/name"));
-        let message = text(payload, "/message_ts")
-            .or_else(|| text(payload, "/message/ts"))
-            .ok_or(Unheard::Malformed("message_ts"))?;
-        let root = text(payload, "/message/thread_ts").unwrap_or(message);
-        let at = modal::At {
-            place: Place::thread(channel, root),
-            kind,
-            message: MessageTs::new(message),
-        };
-        Ok(Meaning::Ask(Asked {
-            trigger: trigger.to_owned(),
-            view: modal::view(&at),
-            reply: reply(payload),
-        }))
-    }
-
     fn submitted(&self, payload: &Value) -> Result<Meaning, Unheard> {
         let view = payload.get("view").ok_or(Unheard::Malformed("view"))?;
         if text(view, "/callback_id") != Some(SHORTCUT) {
@@ -289,6 +266,29 @@ impl Reader<'_> {
             inbound,
         }))
     }
+}
+
+fn shortcut(payload: &Value) -> Result<Meaning, Unheard> {
+    if text(payload, "/callback_id") != Some(SHORTCUT) {
+        return Err(Unheard::NotUsed("shortcut"));
+    }
+    let trigger = needed(payload, "/trigger_id", "trigger_id")?;
+    let channel = channel(payload, "/channel/id", "channel.id")?;
+    let kind = place_kind(&channel, text(payload, "/channel/name"));
+    let message = text(payload, "/message_ts")
+        .or_else(|| text(payload, "/message/ts"))
+        .ok_or(Unheard::Malformed("message_ts"))?;
+    let root = text(payload, "/message/thread_ts").unwrap_or(message);
+    let at = modal::At {
+        place: Place::thread(channel, root),
+        kind,
+        message: MessageTs::new(message),
+    };
+    Ok(Meaning::Ask(Asked {
+        trigger: trigger.to_owned(),
+        view: modal::view(&at),
+        reply: reply(payload),
+    }))
 }
 
 fn text<'p>(payload: &'p Value, at: &str) -> Option<&'p str> {
@@ -328,4 +328,254 @@ fn words(text: &str) -> Result<String, Unheard> {
         return Err(Unheard::TooLong);
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn identity() -> Identity {
+        serde_json::from_value(json!({"team_id": "T1", "user_id": "UBOT", "bot_id": "BBOT"}))
+            .unwrap()
+    }
+
+    fn meaning(kind: &Kind, payload: &Value) -> Result<Meaning, Unheard> {
+        read(kind, payload, &identity(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn delivered(kind: &Kind, payload: &Value) -> Delivery {
+        match meaning(kind, payload) {
+            Ok(Meaning::Deliver(delivery)) => *delivery,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn typed(kind: &Kind, payload: &Value) -> (String, Typed) {
+        let delivery = delivered(kind, payload);
+        match delivery.inbound {
+            Inbound::Typed(typed) => (delivery.key, typed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pressed(payload: &Value) -> Pressed {
+        match delivered(&Kind::Interactive, payload).inbound {
+            Inbound::Pressed(pressed) => pressed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn slash() -> Value {
+        json!({"team_id": "T1", "channel_id": "C1", "channel_name": "ops", "user_id": "U1", "user_name": "ana",
+            "command": "/habops", "text": "status <@U2|bo>", "response_url": "https://example.com/r", "trigger_id": "1.2.3"})
+    }
+
+    fn mention() -> Value {
+        json!({"team_id": "T1", "event_id": "Ev1", "type": "event_callback", "event": {
+            "type": "app_mention", "user": "U1", "text": "<@UBOT> status api", "ts": "5.1", "channel": "C1",
+            "thread_ts": "4.1", "team": "T1"}})
+    }
+
+    fn click() -> Value {
+        json!({"type": "block_actions", "team": {"id": "T1"}, "user": {"id": "U1", "team_id": "T2"}, "trigger_id": "1.2.3",
+            "container": {"type": "message", "message_ts": "5.1", "channel_id": "C1", "thread_ts": "4.1"},
+            "channel": {"id": "C1", "name": "ops"}, "message": {"ts": "5.1", "thread_ts": "4.1"},
+            "response_url": "https://example.com/r",
+            "actions": [{"type": "button", "action_id": "habops.approve.1", "block_id": "b", "value": "offer-1"}]})
+    }
+
+    fn with(mut payload: Value, at: &str, value: Value) -> Value {
+        let (parent, name) = at.rsplit_once('/').unwrap();
+        payload.pointer_mut(parent).unwrap()[name] = value;
+        payload
+    }
+
+    #[test]
+    fn a_slash_command_says_who_where_and_what_as_typed() {
+        let (key, typed) = typed(&Kind::SlashCommands, &slash());
+        assert_eq!(key, "slack:trigger:1.2.3");
+        assert_eq!(typed.text, "status <@U2|bo>");
+        assert_eq!(typed.actor, Actor::person("T1", "U1"));
+        assert_eq!(typed.whence.place(), Some(&Place::channel("C1")));
+        assert!(typed.reply.is_some() && typed.via == Via::Slash);
+    }
+
+    #[rstest]
+    #[case("C1", Some("ops"), PlaceKind::Public)]
+    #[case("C1", Some("privategroup"), PlaceKind::Private)]
+    #[case("G1", None, PlaceKind::Private)]
+    #[case("D1", Some("directmessage"), PlaceKind::Direct)]
+    #[case("D1", None, PlaceKind::Direct)]
+    fn the_kind_of_conversation_is_told_by_id_or_name(
+        #[case] channel: &str,
+        #[case] name: Option<&str>,
+        #[case] kind: PlaceKind,
+    ) {
+        assert_eq!(place_kind(&channel.into(), name), kind);
+    }
+
+    #[rstest]
+    #[case("<@UBOT> status api", "status api")]
+    #[case("  <@UBOT|habops>: status", "status")]
+    #[case("<@UBOT>", "")]
+    fn a_mention_is_taken_off(#[case] said: &str, #[case] text: &str) {
+        let (key, typed) = typed(
+            &Kind::EventsApi,
+            &with(mention(), "/event/text", json!(said)),
+        );
+        assert_eq!(
+            (key.as_str(), typed.text.as_str()),
+            ("slack:event:Ev1", text)
+        );
+        assert_eq!(typed.whence.place(), Some(&Place::thread("C1", "4.1")));
+        assert_eq!(typed.message, Some("5.1".into()));
+    }
+
+    #[test]
+    fn the_writer_of_a_mention_belongs_to_their_own_team() {
+        let payload = with(mention(), "/event/user_team", json!("T9"));
+        assert_eq!(
+            typed(&Kind::EventsApi, &payload).1.actor,
+            Actor::person("T9", "U1")
+        );
+    }
+
+    #[rstest]
+    #[case::a_bot("/event/bot_id", json!("B1"), Unheard::FromBot)]
+    #[case::ourselves("/event/user", json!("UBOT"), Unheard::FromBot)]
+    #[case::an_edit("/event/edited", json!({"user": "U1"}), Unheard::NotNew)]
+    #[case::a_subtype("/event/subtype", json!("message_changed"), Unheard::NotNew)]
+    #[case::another_kind("/event/type", json!("reaction_added"), Unheard::NotUsed("event"))]
+    #[case::a_message("/event/type", json!("message"), Unheard::NotUsed("event"))]
+    #[case::in_passing("/event/text", json!("ask <@UBOT> for help"), Unheard::InPassing)]
+    #[case::somebody_else("/event/text", json!("<@UBOTHER> status"), Unheard::InPassing)]
+    #[case::odd("/event/channel", json!(7), Unheard::Malformed("event.channel"))]
+    #[case::endless("/event/text", json!(format!("<@UBOT> {}", "x".repeat(9_000))), Unheard::TooLong)]
+    fn an_event_that_is_no_command_is_told_why(
+        #[case] at: &str,
+        #[case] value: Value,
+        #[case] why: Unheard,
+    ) {
+        assert_eq!(
+            meaning(&Kind::EventsApi, &with(mention(), at, value)).unwrap_err(),
+            why
+        );
+    }
+
+    #[test]
+    fn a_direct_message_needs_no_mention() {
+        let payload = with(mention(), "/event/type", json!("message"));
+        let payload = with(payload, "/event/channel_type", json!("im"));
+        let payload = with(payload, "/event/channel", json!("D1"));
+        let (_, typed) = typed(
+            &Kind::EventsApi,
+            &with(payload, "/event/text", json!("status")),
+        );
+        assert_eq!(typed.text, "status");
+        assert!(matches!(
+            typed.whence,
+            Whence::Slack {
+                kind: PlaceKind::Direct,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_button_says_which_offer_and_where() {
+        let pressed = pressed(&click());
+        assert_eq!(
+            (pressed.action, pressed.offer.as_str()),
+            (Action::Approve, "offer-1")
+        );
+        assert_eq!(pressed.actor, Actor::person("T2", "U1"));
+        assert_eq!(pressed.place, Place::thread("C1", "4.1"));
+    }
+
+    #[test]
+    fn a_button_on_a_root_is_pressed_in_the_channel() {
+        let payload = with(click(), "/container/thread_ts", json!("5.1"));
+        assert_eq!(pressed(&payload).place, Place::channel("C1"));
+    }
+
+    #[test]
+    fn an_ephemeral_names_no_message_but_its_container() {
+        let payload = with(click(), "/message", Value::Null);
+        assert_eq!(pressed(&payload).place, Place::thread("C1", "4.1"));
+    }
+
+    #[test]
+    fn a_menu_offers_by_its_option() {
+        let chosen = json!([{"type": "static_select", "action_id": "habops.choose", "selected_option": {"value": "offer-2"}}]);
+        let pressed = pressed(&with(click(), "/actions", chosen));
+        assert_eq!(
+            (pressed.action, pressed.offer.as_str()),
+            (Action::Choose, "offer-2")
+        );
+    }
+
+    #[rstest]
+    #[case::another_apps("/actions", json!([{"action_id": "other.approve", "value": "x"}]), Unheard::NotUsed("button"))]
+    #[case::no_value("/actions", json!([{"action_id": "habops.approve"}]), Unheard::Malformed("value"))]
+    #[case::none("/actions", json!([]), Unheard::Malformed("actions"))]
+    #[case::nobody("/user", json!({}), Unheard::Malformed("user.id"))]
+    #[case::another_kind("/type", json!("block_suggestion"), Unheard::NotUsed("interaction"))]
+    #[case::no_kind("/type", Value::Null, Unheard::Malformed("type"))]
+    fn a_click_that_is_none_of_ours_is_told_why(
+        #[case] at: &str,
+        #[case] value: Value,
+        #[case] why: Unheard,
+    ) {
+        assert_eq!(
+            meaning(&Kind::Interactive, &with(click(), at, value)).unwrap_err(),
+            why
+        );
+    }
+
+    #[test]
+    fn the_form_comes_back_with_the_thread_it_was_opened_in() {
+        let shortcut = json!({"type": "message_action", "callback_id": SHORTCUT, "trigger_id": "1.2.3", "message_ts": "5.1",
+            "team": {"id": "T1"}, "user": {"id": "U1"}, "channel": {"id": "C1", "name": "privategroup"},
+            "message": {"ts": "5.1", "text": "it is down"}});
+        let Ok(Meaning::Ask(asked)) = meaning(&Kind::Interactive, &shortcut) else {
+            panic!("no form")
+        };
+        let view = with(asked.view, "/id", json!("V1"));
+        let submitted = |words: &str| {
+            let values = json!({"values": {"habops_words": {"words": {"type": "plain_text_input", "value": words}}}});
+            json!({"type": "view_submission", "team": {"id": "T1"}, "user": {"id": "U1"},
+                "view": with(view.clone(), "/state", values)})
+        };
+        let (key, typed) = typed(&Kind::Interactive, &submitted(" status api "));
+        assert_eq!(
+            (key.as_str(), typed.text.as_str()),
+            ("slack:view:V1", "status api")
+        );
+        let place = Place::thread("C1", "5.1");
+        assert_eq!(
+            typed.whence,
+            Whence::Slack {
+                place,
+                kind: PlaceKind::Private
+            }
+        );
+        assert_eq!(
+            (typed.via, typed.message),
+            (Via::Shortcut, Some("5.1".into()))
+        );
+        assert!(matches!(
+            meaning(&Kind::Interactive, &submitted("  ")),
+            Ok(Meaning::Wordless)
+        ));
+    }
+
+    #[test]
+    fn why_not_holds_nothing_of_what_was_written() {
+        let payload = with(mention(), "/event/text", json!("hush <@UBOT>"));
+        let why = meaning(&Kind::EventsApi, &payload).unwrap_err();
+        assert!(!format!("{why} {why:?}").contains("hush"));
+    }
 }

@@ -29,9 +29,7 @@ const NOWHERE: Posted = Posted::Sent { ts: None };
 impl Courier {
     pub(super) async fn ephemeral(&self, due: &Due, user: &UserId) -> Posted {
         if due.doubtful {
-            // It cannot be read back, and is better lost than doubled.
-            warn!(key = %due.key.0, "what one person was to see may have been lost");
-            return NOWHERE;
+            return self.once_more(due, user).await;
         }
         let rendered = ephemeral(&due.output);
         if let Some(reply) = &due.reply {
@@ -218,6 +216,31 @@ impl Courier {
         }
     }
 
+    /// What may have been lost cannot be read back where it was to be seen, so it is said in a direct message, where it can be.
+    async fn once_more(&self, due: &Due, user: &UserId) -> Posted {
+        let direct = match self.client.open_dm(user).await {
+            Ok(direct) => direct,
+            Err(error) => return self.not_yet(due, &error),
+        };
+        match self.read_back(due, &direct, None).await {
+            Ok(Some(_)) => return NOWHERE,
+            Ok(None) => {}
+            Err(doubtful) => return doubtful,
+        }
+        match self.put(due, &direct, None).await {
+            Ok(_) => NOWHERE,
+            Err(error) => self.not_yet(due, &error),
+        }
+    }
+
+    /// A failure that may pass, or one that will not.
+    fn not_yet(&self, due: &Due, error: &Error) -> Posted {
+        self.passing(error, &due.channel)
+            .unwrap_or_else(|| Posted::Refused {
+                advice: error.advice().into_owned(),
+            })
+    }
+
     /// What cannot be shown where it belongs goes to whoever asked, with the reason. An error is a failure that may pass.
     pub(super) async fn tell_asker(&self, due: &Due, why: &Error) -> Result<(), Posted> {
         let Some(user) = due.about.actor.user() else {
@@ -231,16 +254,13 @@ impl Courier {
             Ok(direct) => self.tell_in(due, &direct, why).await?,
             Err(error) => Err(error),
         };
-        match told {
-            Ok(()) => Ok(()),
-            Err(error) => match self.passing(&error, &due.channel) {
-                Some(passing) => Err(passing),
-                None => {
-                    warn!(key = %due.key.0, "nor can the asker be told: {error}");
-                    Ok(())
-                }
-            },
+        if let Err(error) = told {
+            if let Some(passing) = self.passing(&error, &due.channel) {
+                return Err(passing);
+            }
+            warn!(key = %due.key.0, "nor can the asker be told: {error}");
         }
+        Ok(())
     }
 
     async fn tell_in(

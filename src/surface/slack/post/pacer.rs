@@ -3,8 +3,8 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use governor::{
@@ -13,7 +13,7 @@ use governor::{
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed, keyed::HashMapStateStore},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::{
     clients::slack::Error,
@@ -54,15 +54,15 @@ impl Default for Pace {
     }
 }
 
-/// tokio's clock, so that tests can stop it.
-#[derive(Clone, Copy, Debug)]
-struct Ticks(Instant);
+/// Time since the poster was made; a function, so that tests can move it.
+#[derive(Clone)]
+struct Ticks(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Clock for Ticks {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        self.0.elapsed()
+        (self.0)()
     }
 }
 
@@ -80,10 +80,10 @@ pub(super) struct Pacer {
 
 #[derive(Default)]
 struct Marks {
-    edited: HashMap<(ChannelId, MessageTs), Instant>,
+    edited: HashMap<(ChannelId, MessageTs), Duration>,
     /// Until when Slack wants none of a method, in a channel where it counts by channel.
-    holds: HashMap<(&'static str, Option<ChannelId>), Instant>,
-    all: Option<Instant>,
+    holds: HashMap<(&'static str, Option<ChannelId>), Duration>,
+    all: Duration,
 }
 
 /// The method whose limit is counted by channel.
@@ -93,13 +93,17 @@ pub(super) const UPDATE: &str = "chat.update";
 
 impl Pacer {
     pub(super) fn new(pace: Pace) -> Self {
-        let ticks = Ticks(Instant::now());
+        let born = Instant::now();
+        Self::by(Ticks(Arc::new(move || born.elapsed())), pace)
+    }
+
+    fn by(ticks: Ticks, pace: Pace) -> Self {
         let posts = Quota::per_second(pace.posts_per_second).allow_burst(pace.posts_at_once);
         let edits = Quota::per_minute(EDITS_PER_MINUTE).allow_burst(EDITS_AT_ONCE);
         Self {
+            posts: RateLimiter::hashmap_with_clock(posts, ticks.clone()),
+            edits: RateLimiter::direct_with_clock(edits, ticks.clone()),
             ticks,
-            posts: RateLimiter::hashmap_with_clock(posts, ticks),
-            edits: RateLimiter::direct_with_clock(edits, ticks),
             between_edits: pace.between_edits,
             marks: Mutex::default(),
         }
@@ -107,13 +111,12 @@ impl Pacer {
 
     /// How long a method rests, because Slack asked for it.
     pub(super) fn held(&self, method: &'static str, channel: &ChannelId) -> Option<Duration> {
-        let now = Instant::now();
-        self.with(|marks| {
-            let of = |until: Option<&Instant>| until.and_then(|it| it.checked_duration_since(now));
-            let own = of(marks.holds.get(&(method, scope(method, channel))));
-            own.max(of(marks.all.as_ref()))
-                .filter(|left| !left.is_zero())
-        })
+        let now = self.ticks.now();
+        let until = self.with(|marks| {
+            let own = marks.holds.get(&(method, scope(method, channel)));
+            own.copied().unwrap_or_default().max(marks.all)
+        });
+        (until > now).then(|| until.saturating_sub(now))
     }
 
     /// Slack asked to wait.
@@ -125,26 +128,34 @@ impl Pacer {
         else {
             return;
         };
-        let until = Instant::now() + *retry_after;
+        let now = self.ticks.now();
+        let until = now + *retry_after;
         self.with(|marks| {
-            forget(&mut marks.holds, |until| until <= Instant::now());
+            forget(&mut marks.holds, |until| until <= now);
             marks.holds.insert((method, scope(method, channel)), until);
         });
     }
 
     /// Nothing at all for a while.
     pub(super) fn hold_all(&self, pause: Duration) {
-        self.with(|marks| marks.all = Some(Instant::now() + pause));
+        let until = self.ticks.now() + pause;
+        self.with(|marks| marks.all = until);
     }
 
     /// Waits until a new message or file may be sent to the channel; at most a second for each that waits before it.
     pub(super) async fn turn(&self, channel: &ChannelId) {
+        while let Err(left) = self.may_post(channel) {
+            sleep(left).await;
+        }
+    }
+
+    fn may_post(&self, channel: &ChannelId) -> Result<(), Duration> {
         if self.posts.len() > FORGET_ABOVE {
             self.posts.retain_recent();
         }
-        while let Err(not_yet) = self.posts.check_key(channel) {
-            sleep(not_yet.wait_time_from(self.ticks.now())).await;
-        }
+        self.posts
+            .check_key(channel)
+            .map_err(|not_yet| not_yet.wait_time_from(self.ticks.now()))
     }
 
     /// Whether a message may be edited now; else after how long. `waiting` is how many edits are at hand.
@@ -158,10 +169,10 @@ impl Pacer {
         if let Some(left) = self.held(UPDATE, channel) {
             return Err(left);
         }
-        let now = Instant::now();
+        let now = self.ticks.now();
         let key = (channel.clone(), ts.clone());
         self.with(|marks| {
-            let since = marks.edited.get(&key).map(|at| now.duration_since(*at));
+            let since = marks.edited.get(&key).map(|at| now.saturating_sub(*at));
             if let Some(left) = since.and_then(|since| self.between_edits.checked_sub(since))
                 && !left.is_zero()
             {
@@ -175,7 +186,7 @@ impl Pacer {
                 return Err(self.between_edits);
             }
             forget(&mut marks.edited, |at| {
-                now.duration_since(at) > self.between_edits
+                now.saturating_sub(at) > self.between_edits
             });
             marks.edited.insert(key, now);
             Ok(())
@@ -192,7 +203,7 @@ fn scope(method: &'static str, channel: &ChannelId) -> Option<ChannelId> {
 }
 
 /// Drops moments for which it is over, once there are many.
-fn forget<K>(marks: &mut HashMap<K, Instant>, is_over: impl Fn(Instant) -> bool) {
+fn forget<K>(marks: &mut HashMap<K, Duration>, is_over: impl Fn(Duration) -> bool) {
     if marks.len() > FORGET_ABOVE {
         marks.retain(|_, at| !is_over(*at));
     }
@@ -200,7 +211,23 @@ fn forget<K>(marks: &mut HashMap<K, Instant>, is_over: impl Fn(Instant) -> bool)
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    /// A pacer, and the milliseconds that its clock shows.
+    fn pacer() -> (Pacer, Arc<AtomicU64>) {
+        let shown = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&shown);
+        let ticks = Ticks(Arc::new(move || {
+            Duration::from_millis(clock.load(Ordering::Relaxed))
+        }));
+        (Pacer::by(ticks, Pace::default()), shown)
+    }
+
+    fn pass(clock: &AtomicU64, ms: u64) {
+        clock.fetch_add(ms, Ordering::Relaxed);
+    }
 
     fn limited(method: &'static str, seconds: u64) -> Error {
         Error::RateLimited {
@@ -209,60 +236,61 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn four_go_at_once_and_then_one_a_second_in_each_channel() {
-        let (pacer, began) = (Pacer::new(Pace::default()), Instant::now());
+    #[test]
+    fn four_go_at_once_and_then_one_a_second_in_each_channel() {
+        let (pacer, clock) = pacer();
+        let (one, two) = ("C1".into(), "C2".into());
         for _ in 0..4 {
-            pacer.turn(&"C1".into()).await;
+            assert_eq!(pacer.may_post(&one), Ok(()));
         }
-        assert_eq!(began.elapsed(), Duration::ZERO);
-        pacer.turn(&"C2".into()).await;
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(pacer.may_post(&one), Err(Duration::from_secs(1)));
+        assert_eq!(pacer.may_post(&two), Ok(()));
         for _ in 0..5 {
-            pacer.turn(&"C1".into()).await;
+            pass(&clock, 1_000);
+            assert_eq!(pacer.may_post(&one), Ok(()));
+            assert!(pacer.may_post(&one).is_err());
         }
-        let took = began.elapsed();
-        assert!(
-            took >= Duration::from_secs(5) && took < Duration::from_millis(5_100),
-            "{took:?}"
-        );
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_message_is_edited_every_three_seconds_at_most_its_end_included() {
-        let (pacer, channel) = (Pacer::new(Pace::default()), "C1".into());
+    #[test]
+    fn a_message_is_edited_every_three_seconds_at_most_its_end_included() {
+        let (pacer, clock) = pacer();
+        let channel = "C1".into();
         assert_eq!(pacer.edit(&channel, &"1.1".into(), false, 1), Ok(()));
-        sleep(Duration::from_secs(1)).await;
+        pass(&clock, 1_000);
         let left = pacer.edit(&channel, &"1.1".into(), true, 1);
         assert_eq!(left, Err(Duration::from_secs(2)));
         assert_eq!(pacer.edit(&channel, &"1.2".into(), false, 1), Ok(()));
-        sleep(Duration::from_secs(2)).await;
+        pass(&clock, 2_000);
         assert_eq!(pacer.edit(&channel, &"1.1".into(), true, 1), Ok(()));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn in_a_crowd_only_ends_are_sent() {
-        let (pacer, channel) = (Pacer::new(Pace::default()), "C1".into());
+    #[test]
+    fn in_a_crowd_only_ends_are_sent() {
+        let (pacer, _) = pacer();
+        let channel = "C1".into();
         assert!(pacer.edit(&channel, &"1.1".into(), false, 11).is_err());
         assert_eq!(pacer.edit(&channel, &"1.1".into(), true, 11), Ok(()));
         assert_eq!(pacer.edit(&channel, &"1.2".into(), false, 10), Ok(()));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn progress_never_uses_more_than_the_workspaces_fifty_edits_a_minute() {
-        let (pacer, channel) = (Pacer::new(Pace::default()), ChannelId::new("C1"));
+    #[test]
+    fn progress_never_uses_more_than_the_workspaces_fifty_edits_a_minute() {
+        let (pacer, clock) = pacer();
+        let channel = ChannelId::new("C1");
         let mut sent = 0;
         for tick in 0..600 {
             let ts = MessageTs::new(format!("{tick}.0"));
             sent += u32::from(pacer.edit(&channel, &ts, false, 1).is_ok());
-            sleep(Duration::from_millis(100)).await;
+            pass(&clock, 100);
         }
         assert!((40..=50).contains(&sent), "{sent}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_slack_asks_for_holds_a_channel_or_a_method() {
-        let (pacer, one, two) = (Pacer::new(Pace::default()), "C1".into(), "C2".into());
+    #[test]
+    fn what_slack_asks_for_holds_a_channel_or_a_method() {
+        let (pacer, clock) = pacer();
+        let (one, two) = ("C1".into(), "C2".into());
         pacer.hold(&limited(POST, 7), &one);
         assert_eq!(pacer.held(POST, &one), Some(Duration::from_secs(7)));
         assert_eq!(pacer.held(POST, &two), None);
@@ -271,23 +299,25 @@ mod tests {
             pacer.edit(&two, &"1.1".into(), true, 1),
             Err(Duration::from_secs(5))
         );
-        sleep(Duration::from_secs(8)).await;
+        pass(&clock, 8_000);
         assert_eq!(pacer.held(POST, &one), None);
         pacer.hold_all(Duration::from_secs(30));
         assert_eq!(pacer.held(POST, &two), Some(Duration::from_secs(30)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_over_is_forgotten() {
-        let (pacer, channel) = (Pacer::new(Pace::default()), ChannelId::new("C1"));
+    #[test]
+    fn what_is_over_is_forgotten() {
+        let (pacer, clock) = pacer();
         for n in 0..3_000 {
-            assert!(
-                pacer
-                    .edit(&channel, &MessageTs::new(format!("{n}.0")), true, 1)
-                    .is_ok()
-            );
-            sleep(Duration::from_millis(100)).await;
+            let channel = ChannelId::new(format!("C{n}"));
+            let ts = MessageTs::new(format!("{n}.0"));
+            assert_eq!(pacer.edit(&channel, &ts, true, 1), Ok(()));
+            assert_eq!(pacer.may_post(&channel), Ok(()));
+            pacer.hold(&limited(POST, 1), &channel);
+            pass(&clock, 100);
         }
-        assert!(pacer.with(|marks| marks.edited.len()) <= FORGET_ABOVE + 1);
+        let (edited, holds) = pacer.with(|marks| (marks.edited.len(), marks.holds.len()));
+        assert!(edited <= FORGET_ABOVE + 1 && holds <= FORGET_ABOVE + 1);
+        assert!(pacer.posts.len() <= FORGET_ABOVE + 1);
     }
 }
