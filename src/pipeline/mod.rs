@@ -12,6 +12,7 @@
 mod authorize;
 mod cards;
 mod confirm;
+mod effects;
 mod execute;
 mod inbox;
 mod offers;

@@ -1,0 +1,193 @@
+//! What an outcome does to habops' own records, and what is to be seen of it: the card, the announcement, the link.
+
+use super::{
+    Pipeline,
+    outbox::{Seen, at_place},
+};
+use crate::domain::{
+    ids::IncidentId,
+    incident::{Home, Incident, IncidentState},
+    journey::{Effect, OpenAt, Routed, redact},
+    message::{Carrier, Destination, Lane, MessageKey, Under, Wish},
+    operation::{Operation, State},
+    output::{Output, Part, Status},
+    routing::Route,
+};
+
+impl Pipeline {
+    /// The effects as the store applies them, and the wishes that come with them.
+    pub(super) async fn effects(
+        &self,
+        operation: &mut Operation,
+        seen: &mut Seen,
+        effects: Vec<Effect>,
+        open: &[Incident],
+    ) -> (Vec<Effect>, Vec<Wish>) {
+        let mut wishes = Vec::new();
+        let mut kept = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::OpenIncident { title, place } => {
+                    let place = self.opened_at(place);
+                    let incident = self.opened(operation, &title, &place);
+                    operation.incident = Some(incident.id);
+                    if let OpenAt::CardIn(channel) | OpenAt::Channel(channel) = &place {
+                        wishes.push(self.card(&incident, channel, &[]).await);
+                        let below = Under::Key(MessageKey::card(incident.id));
+                        *seen = Seen::ByAll(Destination {
+                            channel: channel.clone(),
+                            thread: below,
+                        });
+                    }
+                    kept.push(Effect::OpenIncident { title, place });
+                }
+                Effect::LinkIncident { incident, place } => {
+                    operation.incident = Some(incident);
+                    // Announced in both places: the answer goes to the incident, this to the place that now belongs to it.
+                    let said = Output::new(
+                        Status::Done,
+                        format!(
+                            "This place now belongs to {incident}. Output of the incident comes here when it is asked for here."
+                        ),
+                    );
+                    wishes.push(self.said(operation, "linked", at_place(&place), said).await);
+                    kept.push(Effect::LinkIncident { incident, place });
+                }
+                Effect::AddNote { incident, text } => {
+                    operation.incident = Some(incident);
+                    kept.push(Effect::AddNote { incident, text });
+                }
+                Effect::CloseIncident { incident } => {
+                    operation.incident = Some(incident);
+                    kept.push(Effect::CloseIncident { incident });
+                }
+                Effect::Announce { output } => {
+                    let here = operation.whence.place().map(|place| &place.channel);
+                    if let Some(channel) = self
+                        .parts
+                        .settings
+                        .channel
+                        .as_ref()
+                        .filter(|channel| Some(*channel) != here || !open.is_empty())
+                    {
+                        let to = Destination {
+                            channel: channel.clone(),
+                            thread: Under::Channel,
+                        };
+                        wishes.push(self.said(operation, "announced", to, output).await);
+                    }
+                }
+                other => kept.push(other),
+            }
+        }
+        (kept, wishes)
+    }
+
+    async fn said(
+        &self,
+        operation: &Operation,
+        what: &str,
+        to: Destination,
+        output: Output,
+    ) -> Wish {
+        Wish {
+            key: MessageKey::of_operation(operation.id, what),
+            to,
+            carrier: Carrier::Message,
+            lane: Lane::Confirm,
+            output: self.redacted(output).await,
+            about: self.about(operation, State::Done),
+        }
+    }
+
+    /// An incident opened at a terminal lives where habops lives, if that is known.
+    fn opened_at(&self, place: OpenAt) -> OpenAt {
+        match (place, &self.parts.settings.channel) {
+            (OpenAt::Nowhere, Some(channel)) => OpenAt::CardIn(channel.clone()),
+            (OpenAt::CardIn(channel), _) if self.parts.settings.place_is_channel => {
+                OpenAt::Channel(channel)
+            }
+            (place, _) => place,
+        }
+    }
+
+    /// The incident as it is about to be.
+    fn opened(&self, operation: &Operation, title: &str, place: &OpenAt) -> Incident {
+        Incident {
+            id: IncidentId(operation.id.0),
+            title: title.to_owned(),
+            state: IncidentState::Open,
+            opened_by: operation.actor.clone(),
+            opened_at: self.now(),
+            closed_at: None,
+            home: match place {
+                OpenAt::CardIn(channel) => Home::Card {
+                    channel: channel.clone(),
+                    ts: None,
+                },
+                OpenAt::Channel(channel) => Home::Channel(channel.clone()),
+                OpenAt::Nowhere => Home::Nowhere,
+            },
+            links: Vec::new(),
+        }
+    }
+
+    /// For what has no acknowledgement to carry it: where the answer went, to the asker alone.
+    pub(super) fn link(
+        &self,
+        operation: &Operation,
+        routed: Option<&Routed>,
+        open: &[Incident],
+    ) -> Vec<Wish> {
+        match routed.map(Routed::route) {
+            Some(Route::Incident {
+                link_asker: true,
+                incident,
+                ..
+            }) => {
+                let output = Output::new(Status::Done, format!("The answer is in {incident}."));
+                self.only_to_asker(
+                    operation,
+                    State::Done,
+                    "link",
+                    &redact(self.with_link(output, *incident, open), &self.parts.rules),
+                )
+                .0
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// With a link to an incident's place, where that can be linked to.
+    pub(super) fn with_link(
+        &self,
+        output: Output,
+        incident: IncidentId,
+        open: &[Incident],
+    ) -> Output {
+        let Some(found) = open.iter().find(|known| known.id == incident) else {
+            return output;
+        };
+        let Some(url) = &self.parts.settings.team_url else {
+            return output;
+        };
+        let base = url.trim_end_matches('/');
+        let url = match &found.home {
+            Home::Card {
+                channel,
+                ts: Some(ts),
+            } => format!(
+                "{base}/archives/{channel}/p{}",
+                ts.as_str().replace('.', "")
+            ),
+            Home::Card { channel, ts: None } | Home::Channel(channel) => {
+                format!("{base}/archives/{channel}")
+            }
+            Home::Nowhere => return output,
+        };
+        output.with(Part::Link {
+            label: format!("{} · {}", found.id, found.title),
+            url,
+        })
+    }
+}
