@@ -94,11 +94,11 @@ pub async fn run(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, asked: &Asked
         && !asked.yes
         && !asked.json
         && std::io::stdin().is_terminal()
+        && is_own(&operation)
+        && is_yes(&operation)?
     {
-        if is_own(&operation) && is_yes(&operation)? {
-            submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
-            operation = after_the_yes(&*records, id).await?;
-        }
+        submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
+        operation = after_the_yes(&*records, id).await?;
     }
     let output = operation
         .output
