@@ -90,8 +90,13 @@ pub async fn run(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, asked: &Asked
         }
     };
     let mut operation = settled(&*records, id, asked.yes).await?;
-    let may_ask = !asked.yes && !asked.json && std::io::stdin().is_terminal();
-    if operation.state == State::Awaiting && may_ask && is_own(&operation) && is_yes(&operation)? {
+    if operation.state == State::Awaiting
+        && !asked.yes
+        && !asked.json
+        && std::io::stdin().is_terminal()
+        && is_own(&operation)
+        && is_yes(&operation)?
+    {
         submit(&*inbox, &actor, &format!("approve {id}"), false).await?;
         operation = after_the_yes(&*records, id).await?;
     }
