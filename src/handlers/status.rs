@@ -268,17 +268,15 @@ fn output(rows: Vec<(u8, HostOutcome)>, fleet: &Fleet) -> Output {
         _ if total == 1 => format!("{} is up", rows[0].1.node),
         _ => format!("All {total} nodes are up"),
     };
+    // A node that EC2 has stopped was not tried, so it did not fail.
+    let tried = rows
+        .iter()
+        .filter(|(_, row)| row.state != HostState::Skipped)
+        .count();
     let status = match reached {
+        all if all == tried => Ended::Done,
         0 => Ended::Failed,
-        some if some
-            < rows
-                .iter()
-                .filter(|(_, row)| row.state != HostState::Skipped)
-                .count() =>
-        {
-            Ended::Partly
-        }
-        _ => Ended::Done,
+        _ => Ended::Partly,
     };
     let mut output = Output::new(status, title)
         .with(Part::Hosts(rows.into_iter().map(|(_, row)| row).collect()));
