@@ -235,15 +235,7 @@ async fn nodes(config: &Config) -> Vec<Finding> {
         .iter()
         .filter(|node| node.ec2.as_ref().is_none_or(|ec2| ec2.state == "running"))
         .collect();
-    let hosts: Vec<ssh::Host> = running
-        .iter()
-        .map(|node| ssh::Host {
-            name: node.name.to_string(),
-            instance_id: node.instance_id.clone(),
-            address: node.address.clone(),
-            port: node.port,
-        })
-        .collect();
+    let hosts: Vec<ssh::Host> = running.iter().copied().map(ssh::Host::from).collect();
     for (host, tried) in client.on_each(&hosts, |host| client.login(host)).await {
         let fix = match &tried {
             Err(error) if error.is_host_key() => format!(
@@ -311,12 +303,7 @@ async fn through(
     let node = fleet
         .node(via)
         .ok_or_else(|| anyhow::anyhow!("datastore.via names {via}, which is no known node"))?;
-    let host = ssh::Host {
-        name: node.name.to_string(),
-        instance_id: node.instance_id.clone(),
-        address: node.address.clone(),
-        port: node.port,
-    };
+    let host = ssh::Host::from(node);
     let (address, port) = datastore::address(section)?;
     let tunnel = client.tunnel(&host, &address, port).await?;
     datastore::ask(section, database, Some(tunnel)).await

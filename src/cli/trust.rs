@@ -40,12 +40,7 @@ pub async fn run(config: &Config, args: &TrustArgs) -> Result<Ending, Fault> {
             .unwrap_or_default();
         Fault::usage(format!("no node is called `{}`{meant}{stale}", args.node))
     })?;
-    let host = ssh::Host {
-        name: node.name.to_string(),
-        instance_id: node.instance_id.clone(),
-        address: node.address.clone(),
-        port: node.port,
-    };
+    let host = ssh::Host::from(node);
     let offered = client.scan(&host).await.map_err(|error| Fault {
         said: error.to_string(),
         code: 1,

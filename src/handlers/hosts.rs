@@ -1,19 +1,9 @@
-//! A node as SSH knows it, and the line a person would type for it.
+//! What a person would type for a node, and how one that did not answer stands in its row.
 
 use crate::{
-    clients::ssh::{Command, Error, Host, Phase},
+    clients::ssh::{Command, Error, Phase},
     domain::{node::Node, output::HostState},
 };
-
-/// Where SSH finds the node.
-pub fn of(node: &Node) -> Host {
-    Host {
-        name: node.name.to_string(),
-        instance_id: node.instance_id.clone(),
-        address: node.address.clone(),
-        port: node.port,
-    }
-}
 
 /// `ssh live-builder-api-0 'sudo -n hab sup status'`; nothing where the command cannot be quoted.
 pub fn by_hand(node: &Node, command: &Command) -> Option<String> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Handler, Look, Result, Work, hosts};
 use crate::{
-    clients::ssh::{Command, End, Output as Answer},
+    clients::ssh::{Command, End, Host, Output as Answer},
     domain::{
         command::{Runbook, Source},
         journey::{Cleared, Outcome, Proposal},
@@ -204,7 +204,7 @@ async fn on_node(node: &Node, plan: &Plan, work: &Work) -> (HostOutcome, String)
     if let Err(why) = work.may_touch().await {
         return (outcome(HostState::Skipped, why), text);
     }
-    let host = hosts::of(node);
+    let host = Host::from(node);
     for step in &plan.steps {
         let command = Command::new(step.words.clone())
             .limit(MOST_OUTPUT)

@@ -44,7 +44,7 @@ impl Handler for Services {
 
     async fn run(_plan: &Cleared<Args>, work: &Work) -> Result<Outcome> {
         let look = &work.look;
-        let targets: Vec<Host> = look.asked.nodes.iter().map(hosts::of).collect();
+        let targets: Vec<Host> = look.asked.nodes.iter().map(Host::from).collect();
         let (ssh, command) = (&look.clients.ssh, command());
         let answers = ssh.on_each(&targets, |host| ssh.run(host, &command)).await;
         let (mut rows, mut nodes) = (Vec::new(), Vec::new());

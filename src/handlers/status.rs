@@ -51,7 +51,7 @@ impl Handler for Status {
         let look = &work.look;
         let nodes = &look.asked.nodes;
         let running: Vec<&Node> = nodes.iter().filter(|node| is_running(node)).collect();
-        let targets: Vec<Host> = running.iter().map(|node| hosts::of(node)).collect();
+        let targets: Vec<Host> = running.iter().copied().map(Host::from).collect();
         let command = command();
         let ssh = &look.clients.ssh;
         let mut answers = std::pin::pin!(ssh.fan_out(&targets, |host| {

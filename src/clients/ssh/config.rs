@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::error::Error;
-use crate::domain::duration;
+use crate::domain::{duration, node::Node};
 
 /// How nodes are reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -163,6 +163,18 @@ pub(super) struct Peer {
     pub(super) user: String,
     pub(super) host: Host,
     pub(super) jump: bool,
+}
+
+/// Where SSH finds a node of the fleet.
+impl From<&Node> for Host {
+    fn from(node: &Node) -> Self {
+        Self {
+            name: node.name.to_string(),
+            instance_id: node.instance_id.clone(),
+            address: node.address.clone(),
+            port: node.port,
+        }
+    }
 }
 
 #[cfg(test)]
