@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     catalogue::Catalogue,
-    clients::{Clients, fleet, slack, ssh},
+    clients::{Clients, builder, datastore, fleet, pagerduty, slack, ssh},
     config::{Config, Mode, Place},
     domain::{
         actor::Actor,
@@ -27,8 +27,9 @@ use crate::{
         ids::Owner,
         records::{Inbox, Outbox},
         redact::Rules,
+        service::Services,
     },
-    handlers::Registry,
+    handlers::{self, Registry},
     pipeline::{JOURNEYS_AT_ONCE, Parts, Pipeline, Settings},
     store::{Clock, Store},
     surface::slack::{http, post::Poster, socket},
@@ -91,7 +92,29 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         ssh: ssh::Client::new(&config.ssh)?,
         fleet: fleet::Client::new(&config.fleet)?,
         directory: slack.map(|slack| slack::Directory::new(slack.client.clone())),
+        builder: config
+            .builder
+            .as_ref()
+            .map(builder::Client::new)
+            .transpose()?,
+        datastore: config
+            .datastore
+            .as_ref()
+            .map(datastore::Client::new)
+            .transpose()?,
+        pagerduty: config
+            .pagerduty
+            .as_ref()
+            .filter(|section| section.token.is_some())
+            .map(pagerduty::Client::new)
+            .transpose()?,
     });
+    let of_handlers = handlers::Settings {
+        services: Services::new(&config.services),
+        cool_down: config.restart.cool_down,
+        watch: config.restart.watch,
+        groups: config.promote.groups.clone(),
+    };
     let settings = Settings {
         home: slack.map(|slack| slack.identity.team.clone()),
         team_url: slack.and_then(|slack| slack.identity.url.clone()),
@@ -108,6 +131,7 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         commands,
         registry: Registry::new(),
         clients: Arc::clone(&clients),
+        of_handlers: Arc::new(of_handlers),
         policy: Arc::new(config.policy.roles()),
         rules: Arc::new(rules),
         vitals: vitals(config, &store, &clients, slack),

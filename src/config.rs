@@ -22,6 +22,7 @@ use crate::{
     domain::{
         ids::{ChannelId, Environment, Role},
         policy::{Member, Policy as Roles},
+        service::Service,
     },
     store,
 };
@@ -174,21 +175,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// One of the fleet's services.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// The Supervisor's name of it, `builder-api`.
-    pub name: String,
-    /// Its package, `core/builder-api`.
-    pub package: String,
-    /// The role of the nodes that run it.
-    pub role: String,
-    /// What is broken when it is.
-    #[serde(default)]
-    pub symptoms: String,
 }
 
 /// How restarts behave.

@@ -60,6 +60,27 @@ pub enum Tls {
     Require,
 }
 
+/// Reads Builder's databases.
+#[derive(Clone, Debug)]
+pub struct Client {
+    config: Config,
+}
+
+impl Client {
+    /// Connects to nothing yet.
+    pub fn new(config: &Config) -> Result<Self> {
+        address(config)?;
+        Ok(Self {
+            config: config.clone(),
+        })
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u16 {
+        self.config.shards
+    }
+}
+
 /// Whether a database answers, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

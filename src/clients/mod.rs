@@ -8,7 +8,7 @@ pub mod pagerduty;
 pub mod slack;
 pub mod ssh;
 
-/// The clients that commands use.
+/// The clients that commands use. One that the configuration has no section for is absent, and what needs it says so.
 pub struct Clients {
     /// The nodes.
     pub ssh: ssh::Client,
@@ -16,4 +16,10 @@ pub struct Clients {
     pub fleet: fleet::Client,
     /// People and groups; absent at a terminal without Slack.
     pub directory: Option<slack::Directory>,
+    /// Builder's HTTP API.
+    pub builder: Option<builder::Client>,
+    /// Builder's databases.
+    pub datastore: Option<datastore::Client>,
+    /// Who is on call; absent without a token too.
+    pub pagerduty: Option<pagerduty::Client>,
 }

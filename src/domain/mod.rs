@@ -20,6 +20,7 @@ pub mod policy;
 pub mod records;
 pub mod redact;
 pub mod routing;
+pub mod service;
 pub mod supervisor;
 pub mod target;
 pub mod text;

@@ -15,7 +15,7 @@ pub mod services;
 pub mod status;
 pub mod why;
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
@@ -38,6 +38,7 @@ use crate::{
         place::Whence,
         policy::Policy,
         records::Records,
+        service::Services,
     },
 };
 
@@ -76,12 +77,27 @@ pub struct Look {
     pub records: Arc<dyn Records>,
     /// The catalogue.
     pub commands: Arc<Commands>,
+    /// The configuration that commands read.
+    pub settings: Arc<Settings>,
     /// Who holds which role.
     pub policy: Arc<Policy>,
     /// What habops knows of itself: name and value, in order.
     pub vitals: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
     /// What was asked, by whom, about which nodes.
     pub asked: Arc<Asked>,
+}
+
+/// The configuration that commands read.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The fleet's services.
+    pub services: Services,
+    /// How long after one restart of a node the next is refused.
+    pub cool_down: Duration,
+    /// How long the journal is watched for the same error after a restart.
+    pub watch: Duration,
+    /// Packages that are promoted together, by the group's name.
+    pub groups: BTreeMap<String, Vec<String>>,
 }
 
 /// What was asked, by whom, about which nodes.

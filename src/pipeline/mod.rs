@@ -42,7 +42,7 @@ use crate::{
         redact::Rules,
         text::normalise,
     },
-    handlers::{Look, Registry},
+    handlers::{self, Look, Registry},
     store::Store,
 };
 
@@ -62,6 +62,8 @@ pub struct Parts {
     pub registry: Registry,
     /// The outside.
     pub clients: Arc<Clients>,
+    /// The configuration that handlers read.
+    pub of_handlers: Arc<handlers::Settings>,
     /// Who holds which role.
     pub policy: Arc<Policy>,
     /// What is secret.
@@ -194,6 +196,7 @@ impl Pipeline {
             clients: Arc::clone(&self.parts.clients),
             records: Arc::new(self.parts.store.clone()),
             commands: Arc::clone(&self.parts.commands),
+            settings: Arc::clone(&self.parts.of_handlers),
             policy: Arc::clone(&self.parts.policy),
             vitals: Arc::clone(&self.parts.vitals),
             asked: Arc::new(asked),
