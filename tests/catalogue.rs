@@ -272,6 +272,11 @@ const FILE: &[Break] = &[
         "help = \"A node.\"\nmany = true",
     ),
     (
+        "many before two",
+        "help = \"A node.\"",
+        "help = \"A node.\"\nmany = true\n[[arg]]\nname = \"then\"\nkind = \"ident\"\nhelp = \"x\"",
+    ),
+    (
         "many options",
         "optional = true",
         "optional = true\noption = true\nmany = true",

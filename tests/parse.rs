@@ -72,6 +72,33 @@ optional = true
 help = "x"
 "#;
 
+/// Many before one.
+const MOVES: &str = r#"summary = "Try."
+changes = false
+role = "member"
+confirm = "never"
+handler = "moves"
+environment_of = "to"
+
+[[arg]]
+name = "what"
+kind = "ident"
+many = true
+help = "x"
+
+[[arg]]
+name = "to"
+kind = "text"
+help = "x"
+
+[[arg]]
+name = "group"
+kind = "service"
+option = true
+optional = true
+help = "x"
+"#;
+
 fn commands() -> Commands {
     let mut kinds = EVERY_KIND.to_owned();
     for kind in KINDS {
@@ -85,7 +112,11 @@ fn commands() -> Commands {
         let arg = format!("[[arg]]\nname = \"{name}\"\nkind = \"{kind}\"\nhelp = \"x\"\n{more}\n");
         kinds.push_str(&arg);
     }
-    let tried = Catalogue::of(&[("kinds.toml", &kinds), ("shapes.toml", SHAPES)]);
+    let tried = Catalogue::of(&[
+        ("kinds.toml", &kinds),
+        ("shapes.toml", SHAPES),
+        ("moves.toml", MOVES),
+    ]);
     let tried = tried.unwrap_or_else(|faults| panic!("{faults}")).commands;
     let embedded = Catalogue::embedded()
         .unwrap_or_else(|faults| panic!("{faults}"))
@@ -218,6 +249,11 @@ fn meaning(typed: &str) -> String {
     "shapes api 4 builder-api builder-jobsrv",
     r#"shapes count=4 first="api" rest=["builder-api","builder-jobsrv"]"#
 )]
+#[case::one_before_the_last("moves core/redis stable", r#"moves to="stable" what=["core/redis"]"#)]
+#[case::many_before_the_last(
+    "moves core/redis --group builder core/hab stable --here",
+    r#"moves group="builder" to="stable" what=["core/redis","core/hab"] +here"#
+)]
 #[case::default_option("audit", "audit limit=20")]
 #[case::unfreeze("unfreeze", "unfreeze")]
 #[case::link("incident link <#C0123>", r#"incident link channel="C0123""#)]
@@ -306,6 +342,11 @@ fn what_cannot_be_understood_is_refused_with_what_to_do() {
         "kinds --pattern '('",
         "kinds --flag=yes",
         "shapes api 4 -x",
+        "moves",
+        "moves core/redis",
+        "moves stable",
+        "moves core/redis hab stable",
+        "moves core/redis stable --grup builder",
     ];
     let mut said = String::new();
     for line in lines {
@@ -384,10 +425,11 @@ fn line() -> impl Strategy<Value = String> {
         options.prop_map(|name| format!("--{name}")),
         prop::sample::select(LIKELY.as_slice()).prop_map(str::to_owned),
     ];
-    // The two commands that take every kind come as often as all others.
+    // The commands that take every kind and shape come as often as all others.
+    let shapes = ["kinds", "shapes api 4", "moves core/redis"].map(str::to_owned);
     let name = proptest::prop_oneof![
         prop::sample::select(names),
-        prop::sample::select(vec!["kinds".to_owned(), "shapes api 4".to_owned()]),
+        prop::sample::select(shapes.to_vec()),
     ];
     (name, prop::collection::vec(word, 0..8))
         .prop_map(|(name, words)| format!("{name} {}", words.join(" ")))

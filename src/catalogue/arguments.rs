@@ -154,8 +154,9 @@ fn names(top: &Section<'_>, args: &[At<ArgSpec>]) {
     }
 }
 
-/// Positional arguments are read from left to right, so only the last may be open-ended, and what may be left out stands last.
-/// An optional choice may stand before required ones: the parser skips it where the word is none of its choices.
+/// Positional arguments are read from left to right, so only the last may be open-ended, and what may be left out stands last. Two
+/// exceptions: an optional choice may stand before required ones, because the parser skips it where the word is none of its choices;
+/// and an argument that takes many may stand before a last required one, which takes the last word.
 fn positions(top: &Section<'_>, args: &[At<ArgSpec>]) {
     let positional: Vec<&At<ArgSpec>> = args
         .iter()
@@ -164,24 +165,28 @@ fn positions(top: &Section<'_>, args: &[At<ArgSpec>]) {
     let may_miss = |arg: &ArgSpec| arg.optional || arg.default.is_some();
     for (at, arg) in positional.iter().enumerate() {
         let name = &arg.value.name;
-        let last = at + 1 == positional.len();
-        if arg.value.many && !last {
-            let reason = format!("`{name}` takes many and must be the last positional argument");
+        let after = &positional[at + 1..];
+        let before = &positional[..at];
+        let one_after = matches!(after, [last] if !last.value.many && !may_miss(&last.value));
+        if arg.value.many && !after.is_empty() && !one_after {
+            let reason = format!(
+                "`{name}` takes many and must be the last positional argument, or stand before one that is required and takes one word"
+            );
             top.fault(arg.line, "arg.many", reason);
         }
-        if arg.value.kind == ArgKind::Text && !last {
+        if arg.value.kind == ArgKind::Text && !arg.value.many && !after.is_empty() {
             let reason = format!(
                 "`{name}` takes the rest of the line and must be the last positional argument"
             );
             top.fault(arg.line, "arg.kind", reason);
         }
-        let before = positional[..at]
+        let missing = before
             .iter()
             .find(|before| may_miss(&before.value) && before.value.kind != ArgKind::Choice);
-        if let (false, Some(before)) = (may_miss(&arg.value), before) {
+        if let (false, Some(missing)) = (may_miss(&arg.value), missing) {
             let reason = format!(
                 "`{name}` is required, but stands after `{}`, which is not",
-                before.value.name
+                missing.value.name
             );
             top.fault(arg.line, "arg.optional", reason);
         }

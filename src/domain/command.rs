@@ -206,7 +206,7 @@ pub struct ArgSpec {
     /// Typed as `--name value` instead of by position.
     #[serde(default)]
     pub option: bool,
-    /// Takes one or more values; only the last positional argument may.
+    /// Takes one or more values; only the last positional argument may, or the one before a last required one.
     #[serde(default)]
     pub many: bool,
     /// The words a `choice` takes.
@@ -221,7 +221,7 @@ pub struct ArgSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArgKind {
-    /// Anything; a positional text that comes last takes the rest of the line.
+    /// Anything; a positional text that comes last takes the rest of the line, after an argument that takes many the last word.
     Text,
     /// A whole number.
     Integer,

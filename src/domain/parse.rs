@@ -8,6 +8,7 @@
 //! `--by-hand`, `--reason`, at a terminal `--json`; `--help` turns the line into `help command`. Once a text that takes the rest of
 //! the line has begun, words like `--since` that are no option of the command belong to it. An optional choice that stands before
 //! another argument is passed over where the word is none of its choices: `freeze "db migration"`, `freeze live "db migration"`.
+//! An argument that takes many leaves the last word to the one after it: `promote core/redis/… core/hab/… stable`.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use regex::RegexBuilder;
@@ -199,9 +200,10 @@ impl Reader<'_> {
     /// Whether a text that takes the rest of the line has begun.
     fn in_free_text(&self, typed: &[&str]) -> bool {
         let (shares, _) = self.shares(typed);
-        shares
-            .last()
-            .is_some_and(|(last, words)| last.kind == ArgKind::Text && !words.is_empty())
+        let Some(((last, words), before)) = shares.split_last() else {
+            return false;
+        };
+        last.kind == ArgKind::Text && !words.is_empty() && !before.iter().any(|(arg, _)| arg.many)
     }
 
     /// Which of the typed words each positional argument takes, and the words that are too many.
@@ -211,9 +213,12 @@ impl Reader<'_> {
         let mut shares = Vec::with_capacity(specs.len());
         for (at, spec) in specs.iter().enumerate() {
             let last = at + 1 == specs.len();
+            let many_before = specs[..at].iter().any(|before| before.many);
             let count = match rest.first() {
                 None => 0,
-                Some(_) if last && takes_rest(spec) => rest.len(),
+                // All but the last word, which the argument after it needs; a single word is its own, so that the other is missing.
+                Some(_) if !last && spec.many => (rest.len() - 1).max(1),
+                Some(_) if last && !many_before && takes_rest(spec) => rest.len(),
                 Some(word) if !last && passes_over(spec, word) => 0,
                 Some(_) => 1,
             };
