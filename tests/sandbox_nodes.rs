@@ -424,3 +424,84 @@ async fn every_node_answers_what_a_status_asks() {
     })
     .await;
 }
+
+/// What `ssh -W` to that address through a node brings, with nothing typed.
+async fn through(world: &World, node: &str, to: &str) -> Output {
+    let mut ssh = world.ssh(node);
+    ssh.args(["-W", to]);
+    timeout(DEADLINE, ssh.output())
+        .await
+        .expect("ssh ends")
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_node_carries_connections_to_loopback_and_nowhere_else() {
+    World::run(async |world| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let echo = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let (mut from, mut to) = socket.split();
+            tokio::io::copy(&mut from, &mut to).await.unwrap();
+        });
+        let mut ssh = world.ssh(API);
+        ssh.args(["-W", &format!("127.0.0.1:{port}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut ssh = ssh.spawn().unwrap();
+        let sent = vec![b'x'; 300_000];
+        let mut stdin = ssh.stdin.take().unwrap();
+        let copy = sent.clone();
+        let typing = tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut stdin, &copy)
+                .await
+                .unwrap();
+        });
+        let echoed = timeout(DEADLINE, ssh.wait_with_output())
+            .await
+            .expect("ssh ends");
+        assert_eq!(echoed.unwrap().stdout.len(), sent.len());
+        typing.await.unwrap();
+        echo.await.unwrap();
+
+        for nowhere in ["127.0.0.1:1", "192.0.2.1:22"] {
+            let refused = through(world, API, nowhere).await;
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert!(
+                !refused.status.success() && said.contains("forwarding failed"),
+                "{nowhere}: {said}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_is_a_jump_host_to_the_others_and_ends_with_its_connections_open() {
+    World::run(async |world| {
+        let to = world.nodes.get("live-builder-router-0").unwrap();
+        let mut ssh = world.ssh(API);
+        ssh.args(["-W", &format!("127.0.0.1:{}", to.port)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut ssh = ssh.spawn().unwrap();
+        let mut lines = BufReader::new(ssh.stdout.take().unwrap()).lines();
+        let banner = timeout(DEADLINE, lines.next_line())
+            .await
+            .expect("a banner");
+        assert!(
+            banner
+                .unwrap()
+                .unwrap()
+                .starts_with("SSH-2.0-OpenSSH_7.2p2")
+        );
+        // The connection stays open: the end of the world ends it.
+        world.stop.cancel();
+        timeout(DEADLINE, ssh.wait())
+            .await
+            .expect("ssh ends with the node")
+            .unwrap();
+    })
+    .await;
+}

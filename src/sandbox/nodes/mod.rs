@@ -4,6 +4,7 @@
 mod exec;
 mod faults;
 mod fleet;
+mod forward;
 mod furnish;
 mod journal;
 mod server;

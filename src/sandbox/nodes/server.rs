@@ -18,10 +18,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::exec;
+use super::{exec, forward};
 
 /// Sessions on one connection, as sshd's `MaxSessions`.
 const MAX_SESSIONS: usize = 10;
+/// Connections through one login at once.
+const MAX_FORWARDS: usize = 32;
 /// Connections to one node at once; more are turned away as sshd's `MaxStartups` does.
 const MAX_CONNECTIONS: usize = 100;
 /// Bytes between the socket and russh.
@@ -121,12 +123,15 @@ impl Server {
             &self.config
         };
         let config = Arc::clone(config);
-        let commands = TaskTracker::new();
+        let (commands, forwards) = (TaskTracker::new(), TaskTracker::new());
+        let over = CancellationToken::new();
         let login = Login {
             dir: self.dir.clone(),
             client_key: self.client_key.clone(),
             waiting: HashMap::new(),
             commands: commands.clone(),
+            forwards: forwards.clone(),
+            over: over.clone(),
         };
         let shut = self.gate.clone();
         let stop = self.stop.clone();
@@ -165,8 +170,11 @@ impl Server {
             drop((near_in, near_out, socket_in, socket_out));
             running.abort();
             let _ = running.await;
-            commands.close();
-            commands.wait().await;
+            over.cancel();
+            for tasks in [commands, forwards] {
+                tasks.close();
+                tasks.wait().await;
+            }
         }
     }
 }
@@ -228,6 +236,9 @@ struct Login {
     /// Channels that have not been told what to run.
     waiting: HashMap<ChannelId, Channel<Msg>>,
     commands: TaskTracker,
+    forwards: TaskTracker,
+    /// The connection is over: what goes through it ends, whatever its far end does.
+    over: CancellationToken,
 }
 
 impl Login {
@@ -271,6 +282,28 @@ impl Handler for Login {
         } else {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
         }
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _originator: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if self.forwards.len() >= MAX_FORWARDS {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        let (host, over) = (host.to_owned(), self.over.clone());
+        self.forwards.spawn(async move {
+            let carry = forward::carry(channel, reply, &host, port);
+            over.run_until_cancelled(carry).await;
+        });
         Ok(())
     }
 
