@@ -5,6 +5,7 @@ mod architecture;
 mod catalogue;
 mod cli;
 mod crash;
+mod diagnose;
 mod docs;
 mod farm;
 mod fleet;

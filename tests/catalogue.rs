@@ -108,6 +108,7 @@ fn the_embedded_commands_are_without_fault() {
     audit
     cancel
     deny
+    diagnose
     freeze
     help
     incident close

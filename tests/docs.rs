@@ -9,7 +9,7 @@ const README: &str = include_str!("../README.md");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Files that are the reader's own, not the repository's.
-const READERS_OWN: [&str; 2] = ["habops.toml", "uptime.toml"];
+const READERS_OWN: [&str; 3] = ["habops.toml", "diagnose.toml", "uptime.toml"];
 
 #[test]
 fn the_table_of_commands_is_the_catalogues() {
@@ -142,15 +142,22 @@ fn every_chat_command_in_the_readme_is_one() {
 }
 
 #[test]
-fn the_readmes_example_of_a_command_is_taken() {
+fn the_readmes_examples_of_a_command_and_a_known_issue_are_taken() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("uptime.toml");
-    let text = format!("summary{}", between("```toml\nsummary", "```"));
-    fs::write(&file, text).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    for (file, begin) in [
+        ("uptime.toml", "summary"),
+        ("diagnose.toml", "[[signature]]"),
+    ] {
+        let file = dir.path().join(file);
+        let text = format!("{begin}{}", between(&format!("```toml\n{begin}"), "```"));
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
     let catalogue =
         Catalogue::with_overlay(dir.path(), &[]).unwrap_or_else(|faults| panic!("{faults}"));
     assert!(catalogue.commands.longest(&["uptime".to_owned()]).is_some());
+    let known = catalogue.commands.known_issues();
+    assert!(known.signature("cache-cold").is_some());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{
     arguments,
     fault::Fault,
+    known_issues::{self, Issues},
     query, runbook,
     section::{At, Page, Section},
 };
@@ -18,7 +19,7 @@ use crate::domain::{
 /// Longest summary, in characters: one line of help on a phone.
 const LONGEST_SUMMARY: usize = 120;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "summary",
     "changes",
     "role",
@@ -32,6 +33,8 @@ const KEYS: [&str; 13] = [
     "query",
     "arg",
     "example",
+    "signature",
+    "symptom",
 ];
 
 /// A file's command, and the lines that checks across files still need.
@@ -44,6 +47,7 @@ pub(super) struct CommandFile {
     pub(super) changes_line: usize,
     pub(super) source_line: usize,
     pub(super) example_lines: Vec<usize>,
+    pub(super) issues: Issues,
 }
 
 /// The sha256 of a file's bytes, in hex.
@@ -99,6 +103,7 @@ fn command(top: &Section<'_>, file: &str, name: CommandName, text: &str) -> Opti
         .is_some_and(|personal| personal.value);
     let source = source(top, &args, changes.unwrap_or(true));
     let examples = examples(top);
+    let issues = known_issues::read(top, name.as_str(), file);
     let source_line = ["handler", "runbook", "query"]
         .into_iter()
         .find(|key| top.has(key))
@@ -109,6 +114,7 @@ fn command(top: &Section<'_>, file: &str, name: CommandName, text: &str) -> Opti
         confirm_line: top.line_of("confirm"),
         changes_line: top.line_of("changes"),
         source_line,
+        issues,
         example_lines: examples.iter().map(|example| example.line).collect(),
         spec: CommandSpec {
             name,

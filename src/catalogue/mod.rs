@@ -9,6 +9,7 @@ mod arguments;
 mod command_file;
 mod expression;
 mod fault;
+mod known_issues;
 mod names;
 mod overlay;
 mod query;
@@ -27,7 +28,8 @@ use crate::domain::{
     nearest::nearest,
     parse::parse,
 };
-use command_file::CommandFile;
+use command_file::{CommandFile, sha256};
+use known_issues::Issues;
 
 pub use fault::{Fault, Faults};
 
@@ -55,13 +57,30 @@ impl Catalogue {
         Self::from_texts(embedded_texts()?)
     }
 
-    /// The commands in the binary and those of an overlay directory, which may add runbooks and queries. A command of the binary
-    /// is replaced only where `replace` names it, and never by one that is easier to run.
+    /// The commands in the binary and those of an overlay directory, which may add runbooks and queries, and in its `diagnose.toml`
+    /// known issues. A command of the binary is replaced only where `replace` names it, and never by one that is easier to run.
     pub fn with_overlay(dir: &Path, replace: &[String]) -> Result<Self, Faults> {
         let below = read_all(embedded_texts()?)?;
-        let above = read_all(overlay::texts(dir)?)?;
+        let (added, texts): (Vec<Unread>, Vec<Unread>) = overlay::texts(dir)?
+            .into_iter()
+            .partition(|unread| unread.name.as_str() == known_issues::FILE);
+        let mut faults = Faults::default();
+        let mut issues = Vec::new();
+        for Unread { file, toml, .. } in added {
+            match known_issues::read_addition(&file, &toml) {
+                Ok(read) => issues.push((file, sha256(&toml), read)),
+                Err(more) => faults.0.extend(more),
+            }
+        }
+        let above = match (read_all(texts), faults.or(())) {
+            (Ok(above), Ok(())) => above,
+            (above, issues) => {
+                let both = [above.err(), issues.err()].into_iter().flatten();
+                return Err(Faults(both.flat_map(|faults| faults.0).collect()));
+            }
+        };
         let files = overlay::join(below, above, replace, dir)?;
-        Self::from_files(files)
+        Self::from_files(files, issues)
     }
 
     /// The commands of these files; `(file, text)`, with the file's path below `commands/` as its name.
@@ -88,22 +107,32 @@ impl Catalogue {
     }
 
     fn from_texts(texts: Vec<Unread>) -> Result<Self, Faults> {
-        Self::from_files(read_all(texts)?)
+        Self::from_files(read_all(texts)?, Vec::new())
     }
 
-    fn from_files(files: Vec<CommandFile>) -> Result<Self, Faults> {
+    /// `added` are an overlay's known issues, each with its file and the file's sha256.
+    fn from_files(
+        files: Vec<CommandFile>,
+        added: Vec<(String, String, Issues)>,
+    ) -> Result<Self, Faults> {
         let commands = Commands::new(files.iter().map(|file| file.spec.clone()));
         let mut faults = Faults::default();
         for file in &files {
             across(file, &commands, &mut faults.0);
         }
-        let mut read: Vec<(String, String)> = files
-            .into_iter()
-            .map(|file| (file.spec.file, file.spec.sha256))
-            .collect();
+        let (mut read, mut issues) = (Vec::new(), Vec::new());
+        for file in files {
+            read.push((file.spec.file, file.spec.sha256));
+            issues.push(file.issues);
+        }
+        for (file, sha256, more) in added {
+            read.push((file, sha256));
+            issues.push(more);
+        }
+        let known = known_issues::join(issues, &commands, &mut faults.0);
         read.sort();
         faults.or(Self {
-            commands,
+            commands: commands.knowing(known),
             files: read,
         })
     }

@@ -88,7 +88,7 @@ impl<'p> Section<'p> {
     }
 
     /// `run` of `runbook.steps` is `runbook.steps.run`.
-    fn full(&self, key: &str) -> String {
+    pub(super) fn full(&self, key: &str) -> String {
         match (self.name.as_str(), key) {
             ("", key) => key.to_owned(),
             (name, "") => name.to_owned(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{CommandName, Environment, Role},
+    known_issue::KnownIssues,
     nearest::nearest,
 };
 
@@ -251,10 +252,11 @@ pub enum ArgKind {
     Flag,
 }
 
-/// Every command there is, in the order of their names.
+/// Every command there is, in the order of their names, and the known issues that `diagnose` goes by.
 #[derive(Clone, Debug, Default)]
 pub struct Commands {
     by_name: BTreeMap<CommandName, Arc<CommandSpec>>,
+    known_issues: Arc<KnownIssues>,
 }
 
 impl Commands {
@@ -265,7 +267,20 @@ impl Commands {
                 .into_iter()
                 .map(|spec| (spec.name.clone(), Arc::new(spec)))
                 .collect(),
+            known_issues: Arc::default(),
         }
+    }
+
+    /// The same with these known issues.
+    #[must_use]
+    pub fn knowing(mut self, known_issues: KnownIssues) -> Self {
+        self.known_issues = Arc::new(known_issues);
+        self
+    }
+
+    /// What a journal may say and people may notice.
+    pub fn known_issues(&self) -> &KnownIssues {
+        &self.known_issues
     }
 
     /// The command of that name.

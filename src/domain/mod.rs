@@ -9,6 +9,7 @@ pub mod ids;
 pub mod inbound;
 pub mod incident;
 pub mod journey;
+pub mod known_issue;
 pub mod message;
 pub mod nearest;
 pub mod node;

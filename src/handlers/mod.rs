@@ -5,6 +5,7 @@
 pub mod about;
 pub mod approvals;
 pub mod audit;
+pub mod diagnose;
 pub mod freeze;
 pub mod help;
 mod hosts;
@@ -261,6 +262,7 @@ impl Registry {
             "audit" => audit::Audit,
             "cancel" => operations::Cancel,
             "deny" => operations::Deny,
+            "diagnose" => diagnose::Diagnose,
             "freeze" => freeze::Freeze,
             "help" => help::Help,
             "incident_close" => incident::Close,

@@ -173,6 +173,15 @@ impl Nodes {
             .collect()
     }
 
+    /// What a node's journal says by now, oldest first.
+    pub fn journal(&self, name: &str) -> Vec<String> {
+        let Ok(node) = state::Node::read(&self.folder(name)) else {
+            return Vec::new();
+        };
+        let entries = journal::entries(&node, i64::MIN, node.now());
+        entries.into_iter().map(|entry| entry.message).collect()
+    }
+
     /// Waits until every server has ended and no command runs any more; stop them first.
     pub async fn ended(&self) {
         self.inner.tasks.wait().await;

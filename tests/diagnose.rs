@@ -1,0 +1,411 @@
+//! Known issues: the data, what is refused in it, and `diagnose` on journals that hold them.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
+
+use habops::catalogue::Catalogue;
+
+use super::world::{World, people::button, words};
+
+/// One signature and one symptom beside a command, to break in one place.
+const SOUND: &str = r#"summary = "Look for known issues."
+changes = false
+role = "member"
+confirm = "never"
+handler = "diagnose"
+
+[[arg]]
+name = "target"
+kind = "target"
+optional = true
+help = "A node."
+
+[[signature]]
+name = "no-shard"
+roles = ["router"]
+pattern = 'err: NO_SHARD'
+before = 'protocol=([a-z]+)'
+at_least = 3
+within = "5m"
+level = "error"
+means = "Nobody has registered."
+look_at = "Which service."
+next = ["diagnose {environment}/{service}", "diagnose {node}"]
+source = "guide"
+
+[[symptom]]
+word = "login"
+seen = "Nobody can sign in."
+look_at = "The API."
+next = ["diagnose {environment}/api"]
+source = "guide"
+"#;
+
+const BREAKS: &[(&str, &str, &str)] = &[
+    ("no name", "name = \"no-shard\"\n", ""),
+    ("an odd name", "\"no-shard\"", "\"NO SHARD\""),
+    ("a role's typo", "\"router\"", "\"ruoter\""),
+    ("no role at all", "\"router\"", "\"The Router\""),
+    ("no pattern", "pattern = 'err: NO_SHARD'\n", ""),
+    (
+        "a pattern that cannot be read",
+        "'err: NO_SHARD'",
+        "'err: (NO'",
+    ),
+    (
+        "a pattern that grep reads otherwise",
+        "'err: NO_SHARD'",
+        "'err: \\w+'",
+    ),
+    (
+        "a pattern from the line's begin",
+        "'err: NO_SHARD'",
+        "'^err'",
+    ),
+    ("a pattern of anything", "'err: NO_SHARD'", "'.*'"),
+    (
+        "a line before that tells nothing",
+        "'protocol=([a-z]+)'",
+        "'protocol='",
+    ),
+    (
+        "a service that no line tells",
+        "before = 'protocol=([a-z]+)'\n",
+        "",
+    ),
+    ("no lines", "at_least = 3", "at_least = 0"),
+    ("lines in any time", "within = \"5m\"\n", ""),
+    ("lines in a week", "\"5m\"", "\"7d\""),
+    ("an odd level", "\"error\"", "\"fatal\""),
+    ("no meaning", "means = \"Nobody has registered.\"\n", ""),
+    ("no source", "source = \"guide\"\n\n", "\n"),
+    ("an unknown key", "look_at = \"Which", "look = \"Which"),
+    ("a place that has no value", "{node}", "{nod}"),
+    (
+        "a next that is no command",
+        "diagnose {node}",
+        "daignose {node}",
+    ),
+    (
+        "a next with an unknown flag",
+        "diagnose {node}",
+        "diagnose {node} --now",
+    ),
+    ("a symptom's node", "{environment}/api", "{node}"),
+    ("an odd word", "\"login\"", "\"log in\""),
+    (
+        "a symptom with nothing to do",
+        "next = [\"diagnose {environment}/api\"]\n",
+        "",
+    ),
+];
+
+#[test]
+fn a_faulty_known_issue_is_refused_in_plain_words() {
+    let mut said = String::new();
+    for (what, from, to) in BREAKS {
+        assert!(SOUND.contains(from), "{what}: no `{from}`");
+        let broken = SOUND.replacen(from, to, 1);
+        let faults = Catalogue::of(&[("diagnose.toml", &broken)])
+            .map_or_else(|faults| faults.to_string(), |_| "none".to_owned());
+        assert_ne!(faults, "none", "{what}");
+        let _ = writeln!(said, "{what}\n    {}", faults.replace('\n', "\n    "));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn only_the_command_that_diagnoses_holds_known_issues() {
+    let faults = Catalogue::of(&[("other.toml", SOUND)]).unwrap_err();
+    insta::assert_snapshot!(faults, @r##"
+    other.toml:13: signature: only `diagnose.toml` has them
+    other.toml:26: symptom: only `diagnose.toml` has them
+    "##);
+}
+
+/// An overlay whose `diagnose.toml` says this.
+fn overlaid(text: &str) -> Result<Catalogue, String> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = dir.path().join("diagnose.toml");
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    Catalogue::with_overlay(dir.path(), &[]).map_err(|faults| {
+        faults
+            .to_string()
+            .replace(&dir.path().display().to_string(), "DIR")
+    })
+}
+
+const OURS: &str = r#"[[signature]]
+name = "cache-cold"
+roles = ["memcached"]
+pattern = 'cache is cold'
+level = "warning"
+means = "The cache was emptied."
+look_at = "Who emptied it."
+next = ["status {node}"]
+source = "ours"
+"#;
+
+#[test]
+fn an_overlay_adds_known_issues_of_its_own() {
+    let catalogue = overlaid(OURS).unwrap();
+    let known = catalogue.commands.known_issues();
+    let ours = known.signature("cache-cold").unwrap();
+    assert_eq!(ours.next[0].as_str(), "status {node}");
+    assert!(known.signature("api-timeout").is_some(), "habops' own stay");
+    assert!(
+        catalogue
+            .files
+            .iter()
+            .any(|(file, _)| file.ends_with("/diagnose.toml") && !file.starts_with("commands/")),
+        "the audit knows of the file"
+    );
+}
+
+#[test]
+fn an_overlay_neither_takes_a_known_name_nor_changes_the_command() {
+    insta::assert_snapshot!(overlaid(&OURS.replace("cache-cold", "api-timeout")).unwrap_err(), @r##"DIR/diagnose.toml:2: signature.name: there is a signature `api-timeout` already"##);
+    insta::assert_snapshot!(overlaid(&format!("handler = \"diagnose\"\n{OURS}")).unwrap_err(), @r##"DIR/diagnose.toml:1: handler: no such key"##);
+}
+
+/// Lines as Builder's services write them, on nodes of which role, and the issue that each is a sign of.
+const LINES: &[(&str, &str, &str)] = &[
+    (
+        "api",
+        "builder-api.live(O): ERROR:habitat_net::conn: [err: TIMEOUT, msg: net:route:3], Connection recv timeout",
+        "api-timeout",
+    ),
+    (
+        "router",
+        "builder-router.live(O): ERROR:habitat_builder_router::server: [err: NO_SHARD, msg: rt:route:2]",
+        "no-shard",
+    ),
+    (
+        "router",
+        "builder-router.live(O): ERROR 2018-02-07T16:56:53Z: habitat_builder_router::server: [err: NO_SHARD, msg: rt:route:2]",
+        "no-shard",
+    ),
+    (
+        "router",
+        "builder-router.live(O): WARN:habitat_builder_router::server: expiring server registration, \"7f3a\"",
+        "registration-expires",
+    ),
+    (
+        "jobsrv",
+        "builder-jobsrv.live(O): ERROR:habitat_net::app: [err: REG_CONFLICT, msg: rt:register:1], retrying registration to RouteSrv",
+        "registration-conflict",
+    ),
+    (
+        "sessionsrv",
+        "builder-sessionsrv.live(O): ERROR:habitat_net::conn: Failed to route request, no reachable RouteSrv",
+        "no-router",
+    ),
+    (
+        "jobsrv",
+        "builder-jobsrv.acceptance(SV): Starting service as user=hab, group=hab",
+        "restart-loop",
+    ),
+    (
+        "worker",
+        "builder-worker.live(O): FATAL: Could not find network interface ens4",
+        "ens4-missing",
+    ),
+    (
+        "worker",
+        "builder-worker.live(O): Device \"ens4\" does not exist.",
+        "ens4-missing",
+    ),
+    (
+        "originsrv",
+        "builder-originsrv.live(O): ERROR:habitat_builder_db::pool: Error initializing connection pool to Postgres, will retry: timed out",
+        "no-datastore",
+    ),
+    (
+        "originsrv",
+        "builder-originsrv.live(O): ERROR:habitat_builder_originsrv: [err: DATA_STORE, msg: vt:origin-get:1], relation does not exist",
+        "datastore-error",
+    ),
+    (
+        "datastore",
+        "builder-datastore.live(O): FATAL:  sorry, too many clients already",
+        "too-many-clients",
+    ),
+    (
+        "api",
+        "builder-api.live(O): ERROR:hyper::server: Too many open files (os error 24)",
+        "too-many-open-files",
+    ),
+    (
+        "datastore",
+        "builder-datastore.live(O): FATAL:  lock file \"postmaster.pid\" already exists",
+        "datastore-lock",
+    ),
+    (
+        "datastore",
+        "builder-datastore.live(O): FATAL:  lock file \"/tmp/.s.PGSQL.5432.lock\" already exists",
+        "datastore-lock",
+    ),
+    (
+        "api",
+        "Unable to start Habitat Supervisor because another instance is already running with the pid 1234",
+        "supervisor-lock",
+    ),
+    (
+        "api",
+        "Unable to open the process lock at /hab/sup/default/LOCK",
+        "supervisor-lock",
+    ),
+    (
+        "router",
+        "This Supervisor has been manually departed.",
+        "departed",
+    ),
+    (
+        "jobsrv",
+        "builder-jobsrv.live(O): WARN:habitat_builder_jobsrv: Requeing job: 1019558817747509248",
+        "worker-mismatch",
+    ),
+    (
+        "jobsrv",
+        "builder-jobsrv.live(O): WARN:habitat_builder_jobsrv: Unexpacted Busy heartbeat from unknown worker ip-10-0-0-240",
+        "worker-mismatch",
+    ),
+    (
+        "jobsrv",
+        "builder-jobsrv.live(O): ERROR:habitat_builder_jobsrv: Unable to retrieve project: \"core/redis\" (group: 1), error: TIMEOUT",
+        "no-project",
+    ),
+    (
+        "worker",
+        "builder-worker.live(O): Waiting for builder-github-app.pem",
+        "no-github-key",
+    ),
+    (
+        "worker",
+        "builder-worker.live(O): ERROR: No 'network_gateway' config value specfied (user.toml)",
+        "half-airlock",
+    ),
+    (
+        "router",
+        "builder-router.live(O): ERROR:habitat_net::app: Worker[3] restarting...",
+        "dispatcher-died",
+    ),
+];
+
+/// Whether `grep -E` on a node would let the line through.
+fn greps(filter: &str, line: &str) -> bool {
+    let mut grep = Command::new("grep")
+        .args(["-E", "-q", "-e", filter])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = grep.stdin.take().unwrap();
+    writeln!(input, "{line}").unwrap();
+    drop(input);
+    grep.wait().unwrap().success()
+}
+
+#[test]
+fn each_known_line_is_the_sign_of_its_issue_and_passes_the_filter_on_the_node() {
+    let commands = Catalogue::embedded().unwrap().commands;
+    let known = commands.known_issues();
+    let mut untried: BTreeSet<&str> = known
+        .signatures
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    for (role, line, issue) in LINES {
+        let role = (*role).into();
+        let found: Vec<&str> = known
+            .of_line(&role, line)
+            .map(|one| one.name.as_str())
+            .collect();
+        assert_eq!(found, [*issue], "{line}");
+        let filter = known.filter(&role).unwrap();
+        assert!(greps(&filter, line), "{filter} does not pass {line}");
+        assert!(!greps(
+            &filter,
+            "builder-api.live(O): INFO:habitat_builder_api::server: all is well"
+        ));
+        untried.remove(issue);
+    }
+    assert!(untried.is_empty(), "no line is tried for {untried:?}");
+}
+
+#[test]
+fn a_storm_is_named_explained_and_answered_with_a_button() {
+    World::run(async |world| {
+        world.breaks("timeout-storm");
+        let ana = world.person("ana");
+        world
+            .eventually("three errors in the journal", async || {
+                let lines = world.sandbox.nodes.journal("live-builder-api-0");
+                (lines
+                    .iter()
+                    .filter(|line| line.contains("Connection recv timeout"))
+                    .count()
+                    >= 5)
+                    .then_some(())
+            })
+            .await;
+        let said = ana.runs("/habops diagnose live/api").await;
+        let told = words(&said);
+        assert!(
+            told.contains("Known issue: api-timeout on live-builder-api-0"),
+            "{told}"
+        );
+        assert!(
+            told.contains("[err: TIMEOUT, msg: net:route:3], Connection recv timeout"),
+            "{told}"
+        );
+        assert!(told.contains("no answer from behind the router"), "{told}");
+        assert!(button(&said, "diagnose live/router").is_some(), "{told}");
+    });
+}
+
+#[test]
+fn where_the_journals_say_nothing_people_are_asked_what_they_notice() {
+    World::run(async |world| {
+        let bo = world.person("bo");
+        let said = bo.runs("/habops diagnose live/originsrv").await;
+        let told = words(&said);
+        assert!(
+            told.contains("No known issue in the last 1h on 1 node"),
+            "{told}"
+        );
+        assert!(
+            told.contains("Nobody can sign in, or My Origins is empty."),
+            "{told}"
+        );
+        bo.presses(&said, "login").await;
+        let symptom = world
+            .sees("operations", "keeps accounts and sessions")
+            .await;
+        assert!(button(&symptom, "diagnose live/api").is_some());
+        bo.types("/habops diagnose --symptom lgoin").await;
+        bo.hears("Did you mean `login`?").await;
+    });
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_a_row_and_the_others_are_diagnosed() {
+    World::run(async |world| {
+        world.breaks("down");
+        let ana = world.person("ana");
+        let said = ana
+            .runs("/habops diagnose live/router,live/sessionsrv")
+            .await;
+        let told = words(&said);
+        assert!(told.contains("on 1 node"), "{told}");
+        assert!(told.contains("live-builder-sessionsrv-0"), "{told}");
+        assert!(told.contains("cannot be reached"), "{told}");
+    });
+}
