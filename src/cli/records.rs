@@ -9,6 +9,7 @@ use habops::{
     domain::{
         audit::{Hash, Verified},
         ids::{IncidentId, Owner},
+        records::Records as _,
     },
     render::incident,
     store::{Clock, Store},
@@ -110,28 +111,16 @@ pub async fn audit(config: &Config, word: AuditWord) -> Result<Ending, Fault> {
 pub async fn incident(config: &Config, word: IncidentWord) -> Result<Ending, Fault> {
     let IncidentWord::Export { id, format, out } = word;
     let store = open(config)?;
-    let broken = |error: habops::store::Error| Fault {
-        said: error.to_string(),
-        code: 1,
-    };
-    let found = store.incident(id).await.map_err(broken)?;
-    let found = found.ok_or_else(|| {
+    let story = store.story(id).await?;
+    let story = story.ok_or_else(|| {
         Fault::usage(format!(
             "there is no incident {id}; `habops do -- incident list --all` shows them"
         ))
     })?;
-    let timeline = store.timeline(id).await.map_err(broken)?;
-    let head = store
-        .newest_audit_records(1)
-        .await
-        .map_err(broken)?
-        .first()
-        .map(|record| record.hash.0.clone())
-        .unwrap_or_default();
     let document = match format {
-        Format::Md => incident::markdown(&found, &timeline, &head),
-        Format::Html => incident::html(&found, &timeline, &head),
-        Format::Jsonl => incident::jsonl(&found, &timeline, &head),
+        Format::Md => incident::markdown(&story),
+        Format::Html => incident::html(&story),
+        Format::Jsonl => incident::jsonl(&story),
     };
     match out {
         None => print(document.trim_end()),

@@ -16,6 +16,8 @@ pub struct Clients {
     pub fleet: fleet::Client,
     /// People and groups; absent at a terminal without Slack.
     pub directory: Option<slack::Directory>,
+    /// Slack's Web API, for what is neither a message nor a person: channels, what was written in them. Absent as above.
+    pub slack: Option<slack::Client>,
     /// Builder's HTTP API.
     pub builder: Option<builder::Client>,
     /// Builder's databases.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     actor::Actor,
-    ids::{MessageTs, OfferId, OperationId},
+    ids::{ChannelId, MessageTs, OfferId, OperationId},
     journey::Redacted,
     output::{Action, Output},
+    paging,
     place::{Place, Whence},
 };
 
@@ -103,6 +104,61 @@ pub enum Signal {
         /// The operation left behind.
         operation: OperationId,
     },
+    /// PagerDuty told of something.
+    PagerDuty {
+        /// What.
+        event: Box<paging::Event>,
+    },
+    /// A person came into a channel.
+    Joined {
+        /// Who.
+        who: Actor,
+        /// Where.
+        channel: ChannelId,
+    },
+    /// A person marked a message, to keep it on an incident's timeline.
+    Marked {
+        /// Who.
+        by: Actor,
+        /// Where the message is.
+        channel: ChannelId,
+        /// The message.
+        message: MessageTs,
+        /// How.
+        how: Mark,
+    },
+    /// Something that was heard and stored still waits to be dealt with.
+    Waiting,
+}
+
+/// How a message was marked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// Pinned.
+    Pin,
+    /// With this emoji.
+    Reaction(String),
+    /// With the shortcut in its menu: surely meant for us.
+    Shortcut,
+}
+
+impl Signal {
+    /// Whether it comes from outside and is heard once: it is stored before it is acknowledged, and dealt with after.
+    pub fn is_kept(&self) -> bool {
+        matches!(
+            self,
+            Self::PagerDuty { .. } | Self::Joined { .. } | Self::Marked { .. }
+        )
+    }
+
+    /// A second key that tells a redelivery, besides the delivery's own.
+    pub fn key(&self) -> Option<String> {
+        match self {
+            Self::PagerDuty { event } => Some(format!("pagerduty:event:{}", event.id)),
+            _ => None,
+        }
+    }
 }
 
 /// What the surface tells the sender at once: the acknowledgement.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     actor::Actor,
-    ids::{ChannelId, IncidentId, MessageTs, OperationId},
+    ids::{ChannelId, IncidentId, MessageTs, OperationId, UserId},
+    paging::PagerDutyIncident,
     place::Place,
 };
 
@@ -28,6 +29,38 @@ pub struct Incident {
     pub home: Home,
     /// More channels and threads that are bound to it.
     pub links: Vec<Place>,
+    /// Who leads; the card names them.
+    #[serde(default)]
+    pub lead: Option<UserId>,
+    /// Who keeps the notes.
+    #[serde(default)]
+    pub scribe: Option<UserId>,
+    /// PagerDuty's incidents that belong to it, oldest first.
+    #[serde(default)]
+    pub pagerduty: Vec<PagerDutyIncident>,
+    /// How often PagerDuty triggered for it; in a storm more than are kept.
+    #[serde(default)]
+    pub triggers: u64,
+}
+
+/// What a person can be in an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Leads.
+    Lead,
+    /// Keeps the notes.
+    Scribe,
+}
+
+impl Part {
+    /// `lead`, `scribe`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lead => "lead",
+            Self::Scribe => "scribe",
+        }
+    }
 }
 
 /// Open or closed.
@@ -58,6 +91,43 @@ pub enum Home {
 }
 
 impl Incident {
+    /// One that has just been opened.
+    pub fn opened(id: IncidentId, title: String, by: Actor, at: Timestamp, home: Home) -> Self {
+        Self {
+            id,
+            title,
+            state: IncidentState::Open,
+            opened_by: by,
+            opened_at: at,
+            closed_at: None,
+            home,
+            links: Vec::new(),
+            lead: None,
+            scribe: None,
+            pagerduty: Vec::new(),
+            triggers: 0,
+        }
+    }
+
+    /// The newest of PagerDuty's incidents that is not resolved, or else the newest: what the card's buttons are about.
+    pub fn page(&self) -> Option<&PagerDutyIncident> {
+        let mut newest_first = self.pagerduty.iter().rev();
+        newest_first
+            .clone()
+            .find(|page| !page.is_resolved())
+            .or_else(|| newest_first.next())
+    }
+
+    /// Whether it is bound to that place itself: its card's thread, or a thread that was linked. A thread of its own goes
+    /// before the channel that the thread is in.
+    pub fn holds_thread(&self, place: &Place) -> bool {
+        let Some(thread) = &place.thread else {
+            return false;
+        };
+        let card = matches!(&self.home, Home::Card { channel, ts: Some(ts) } if *channel == place.channel && ts == thread);
+        card || self.links.contains(place)
+    }
+
     /// Whether that place is bound to this incident: its home, a link, or any thread of a bound channel.
     pub fn holds(&self, place: &Place) -> bool {
         let home = match &self.home {
@@ -104,4 +174,7 @@ pub enum EntryKind {
     Ended,
     /// Who said yes or no to what.
     Decision,
+    /// What PagerDuty told.
+    #[serde(rename = "pagerduty")]
+    PagerDuty,
 }

@@ -543,6 +543,8 @@ pub enum Effect {
         title: String,
         /// Where it was asked for.
         place: OpenAt,
+        /// The PagerDuty incident it is about, by PagerDuty's id.
+        pagerduty: Option<String>,
     },
     /// Binds one more place to an incident.
     LinkIncident {
@@ -557,6 +559,15 @@ pub enum Effect {
         incident: IncidentId,
         /// The note.
         text: String,
+    },
+    /// Says who leads an incident or keeps its notes.
+    AssignPart {
+        /// Which.
+        incident: IncidentId,
+        /// What they are from now on.
+        part: super::incident::Part,
+        /// Who.
+        user: super::ids::UserId,
     },
     /// Closes an incident.
     CloseIncident {
@@ -607,6 +618,13 @@ pub enum OpenAt {
     CardIn(super::ids::ChannelId),
     /// That channel as a whole.
     Channel(super::ids::ChannelId),
+    /// A channel of its own, made for it; a card in the other where that cannot be.
+    NewChannel {
+        /// What to call it.
+        name: String,
+        /// Where the card goes instead.
+        otherwise: Option<super::ids::ChannelId>,
+    },
     /// Nowhere in Slack.
     Nowhere,
 }

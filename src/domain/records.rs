@@ -10,6 +10,7 @@ use super::{
     incident::{Incident, TimelineEntry},
     message::{Due, Posted},
     operation::Operation,
+    story::Story,
 };
 
 /// Where everything that comes in is handed over. Returns once it is stored (law 1); nothing slow happens in it.
@@ -51,6 +52,8 @@ pub trait Records: Send + Sync {
         closed_too: bool,
         limit: usize,
     ) -> BoxFuture<'_, anyhow::Result<Vec<Incident>>>;
+    /// Everything about an incident, for its export.
+    fn story(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Option<Story>>>;
     /// An incident's timeline, oldest first.
     fn timeline(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Vec<TimelineEntry>>>;
     /// What is frozen now.

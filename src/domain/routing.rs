@@ -46,11 +46,12 @@ pub fn route(
         .place()
         .map_or(Route::Terminal, |place| Route::Typed(place.clone()));
     if let Some(id) = flags.incident {
-        let incident = open
-            .iter()
-            .find(|incident| incident.id == id)
-            .ok_or(Astray::NoSuchIncident(id))?;
-        let inside = whence.place().filter(|place| incident.holds(place));
+        if !open.iter().any(|incident| incident.id == id) {
+            return Err(Astray::NoSuchIncident(id));
+        }
+        let inside = whence
+            .place()
+            .filter(|place| holder(open, place).is_some_and(|of| of.id == id));
         return Ok(Route::Incident {
             incident: id,
             at: inside.filter(|place| place.thread.is_some()).cloned(),
@@ -66,7 +67,7 @@ pub fn route(
     if let Some(place) = whence.place() {
         // (1) In a thread of the incident the answer stays in that thread.
         if place.thread.is_some()
-            && let Some(incident) = open.iter().find(|incident| incident.holds(place))
+            && let Some(incident) = holder(open, place)
         {
             return Ok(Route::Incident {
                 incident: incident.id,
@@ -104,6 +105,21 @@ pub fn route(
     }
 }
 
+/// Whose place that is. A thread of its own goes before the channel it is in: one incident may have its card in another's channel.
+pub fn holder<'a>(open: &'a [Incident], place: &Place) -> Option<&'a Incident> {
+    open.iter()
+        .find(|incident| incident.holds_thread(place))
+        .or_else(|| open.iter().find(|incident| incident.holds(place)))
+}
+
+/// Whose place exactly that is, channel or thread: it can be bound to no second incident.
+pub fn bound<'a>(open: &'a [Incident], place: &Place) -> Option<&'a Incident> {
+    open.iter().find(|incident| match place.thread {
+        Some(_) => incident.holds_thread(place),
+        None => incident.holds(place),
+    })
+}
+
 /// Whether the channel of that place is bound to the incident as a whole.
 fn in_channel(incident: &Incident, place: &Place) -> bool {
     incident.holds(&Place::channel(place.channel.clone()))
@@ -115,24 +131,16 @@ mod tests {
     use rstest::rstest;
 
     use super::{Flags, Incident, Place, Route, Whence, route};
-    use crate::domain::{
-        actor::Actor,
-        ids::IncidentId,
-        incident::{Home, IncidentState},
-        place::PlaceKind,
-    };
+    use crate::domain::{actor::Actor, ids::IncidentId, incident::Home, place::PlaceKind};
 
     fn incident(id: u64, home: Home) -> Incident {
-        Incident {
-            id: IncidentId(id),
-            title: "login is slow".to_owned(),
-            state: IncidentState::Open,
-            opened_by: Actor::Habops,
-            opened_at: Timestamp::UNIX_EPOCH,
-            closed_at: None,
+        Incident::opened(
+            IncidentId(id),
+            "login is slow".to_owned(),
+            Actor::Habops,
+            Timestamp::UNIX_EPOCH,
             home,
-            links: Vec::new(),
-        }
+        )
     }
 
     fn one() -> Incident {

@@ -40,6 +40,7 @@ use crate::{
         policy::Policy,
         records::Records,
         service::Services,
+        story::Story,
     },
 };
 
@@ -84,9 +85,14 @@ pub struct Look {
     pub policy: Arc<Policy>,
     /// What habops knows of itself: name and value, in order.
     pub vitals: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+    /// An incident as a document.
+    pub document: Document,
     /// What was asked, by whom, about which nodes.
     pub asked: Arc<Asked>,
 }
+
+/// Makes a document of that kind (`md`, `html`, `jsonl`) of an incident's story: the renderer's work, put in by `app.rs`.
+pub type Document = Arc<dyn Fn(&Story, &str) -> String + Send + Sync>;
 
 /// The configuration that commands read.
 #[derive(Clone, Debug)]
@@ -99,6 +105,8 @@ pub struct Settings {
     pub watch: Duration,
     /// Packages that are promoted together, by the group's name.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Whether an incident lives in the whole channel where it is opened, rather than in a thread.
+    pub place_is_channel: bool,
 }
 
 /// What was asked, by whom, about which nodes.
@@ -266,10 +274,13 @@ impl Registry {
             "freeze" => freeze::Freeze,
             "help" => help::Help,
             "incident_close" => incident::Close,
+            "incident_export" => incident::Export,
             "incident_link" => incident::Link,
             "incident_list" => incident::List,
             "incident_note" => incident::Note,
             "incident_open" => incident::Open,
+            "incident_recap" => incident::Recap,
+            "incident_role" => incident::Role,
             "incident_timeline" => incident::Timeline,
             "retry" => operations::Retry,
             "self" => about::About,

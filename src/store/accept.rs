@@ -158,7 +158,7 @@ fn insert(tx: &Tx<'_>, accept: Accept) -> Result<Accepted, Fault> {
 }
 
 /// Notes the key; `false` when it was there.
-fn remember(
+pub(super) fn remember(
     tx: &Tx<'_>,
     key: &str,
     at: Timestamp,

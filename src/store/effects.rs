@@ -9,9 +9,10 @@ use super::{
 use crate::domain::{
     actor::Actor,
     audit::Event,
-    ids::{Environment, IncidentId, OperationId},
-    incident::{EntryKind, Home, TimelineEntry},
+    ids::{Environment, IncidentId, OperationId, UserId},
+    incident::{EntryKind, Home, Part, TimelineEntry},
     journey::{Effect, OpenAt},
+    paging::PagerDutyIncident,
     place::Place,
 };
 
@@ -25,9 +26,18 @@ pub(super) fn apply(
     let doer = Doer { tx, operation, by };
     for effect in effects {
         match effect {
-            Effect::OpenIncident { title, place } => doer.open(title, place)?,
+            Effect::OpenIncident {
+                title,
+                place,
+                pagerduty,
+            } => doer.open(title, place, pagerduty.as_deref())?,
             Effect::LinkIncident { incident, place } => doer.link(*incident, place)?,
             Effect::AddNote { incident, text } => doer.note(*incident, text)?,
+            Effect::AssignPart {
+                incident,
+                part,
+                user,
+            } => doer.assign(*incident, *part, user)?,
             Effect::CloseIncident { incident } => doer.close(*incident)?,
             Effect::Freeze { environment, why } => doer.freeze(environment.as_ref(), why)?,
             Effect::Unfreeze { environment } => doer.unfreeze(environment.as_ref())?,
@@ -48,7 +58,7 @@ struct Doer<'a> {
 }
 
 impl Doer<'_> {
-    fn open(&self, title: &str, place: &OpenAt) -> rusqlite::Result<()> {
+    fn open(&self, title: &str, place: &OpenAt, pagerduty: Option<&str>) -> rusqlite::Result<()> {
         let id = IncidentId(self.operation.0);
         let home = match place {
             OpenAt::CardIn(channel) => Home::Card {
@@ -56,19 +66,26 @@ impl Doer<'_> {
                 ts: None,
             },
             OpenAt::Channel(channel) => Home::Channel(channel.clone()),
-            OpenAt::Nowhere => Home::Nowhere,
+            // The pipeline has made the channel and names it, or has chosen another place.
+            OpenAt::Nowhere | OpenAt::NewChannel { .. } => Home::Nowhere,
         };
+        let pages: Vec<_> = pagerduty
+            .into_iter()
+            .map(PagerDutyIncident::of_id)
+            .collect();
         self.tx
             .conn
             .prepare_cached(
-                "INSERT INTO incidents (id, title, state, opened_by, opened_at, home) VALUES (?1, ?2, 'open', ?3, ?4, ?5)",
+                "INSERT INTO incidents (id, title, state, opened_by, opened_at, home, pagerduty) \
+                 VALUES (?1, ?2, 'open', ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 int(id.0),
                 title,
                 json(self.by)?,
                 ns(self.tx.now),
-                json(&home)?
+                json(&home)?,
+                json(&pages)?
             ])?;
         self.tx
             .conn
@@ -102,6 +119,22 @@ impl Doer<'_> {
             return Ok(());
         }
         self.line(id, EntryKind::Note, text.to_owned())
+    }
+
+    fn assign(&self, id: IncidentId, part: Part, user: &UserId) -> rusqlite::Result<()> {
+        let sql = match part {
+            Part::Lead => "UPDATE incidents SET lead = ?2 WHERE id = ?1",
+            Part::Scribe => "UPDATE incidents SET scribe = ?2 WHERE id = ?1",
+        };
+        let known = self
+            .tx
+            .conn
+            .prepare_cached(sql)?
+            .execute(params![int(id.0), user.as_str()])?;
+        if known == 0 {
+            return Ok(());
+        }
+        self.happened(id, format!("{}: <@{user}>", part.word()))
     }
 
     fn close(&self, id: IncidentId) -> rusqlite::Result<()> {

@@ -8,7 +8,7 @@ use super::{
     rows::{int, json, ns, read, read_word, some_time, time, uint, word},
 };
 use crate::domain::{
-    ids::{Environment, IncidentId},
+    ids::{Environment, IncidentId, UserId},
     incident::{Incident, TimelineEntry},
     records::Freeze,
 };
@@ -16,8 +16,7 @@ use crate::domain::{
 impl Store {
     /// The incidents that are open, oldest first.
     pub async fn open_incidents(&self) -> Result<Vec<Incident>, Error> {
-        self.read(|conn| select(conn, "WHERE state = 'open' ORDER BY id", &[]))
-            .await
+        self.read(open).await
     }
 
     /// One incident.
@@ -40,14 +39,7 @@ impl Store {
 
     /// An incident's timeline, oldest first.
     pub async fn timeline(&self, id: IncidentId) -> Result<Vec<TimelineEntry>, Error> {
-        self.read(move |conn| {
-            conn.prepare_cached(
-                "SELECT incident, at, actor, kind, text, operation FROM timeline WHERE incident = ?1 ORDER BY at, id",
-            )?
-            .query_map([int(id.0)], entry)?
-            .collect()
-        })
-        .await
+        self.read(move |conn| timeline(conn, id)).await
     }
 
     /// What is frozen now.
@@ -71,13 +63,26 @@ impl Store {
     }
 }
 
+pub(super) fn timeline(conn: &Connection, id: IncidentId) -> rusqlite::Result<Vec<TimelineEntry>> {
+    conn.prepare_cached(
+        "SELECT incident, at, actor, kind, text, operation FROM timeline WHERE incident = ?1 ORDER BY at, id",
+    )?
+    .query_map([int(id.0)], entry)?
+    .collect()
+}
+
+/// The open incidents as they are inside a transaction, oldest first.
+pub(super) fn open(conn: &Connection) -> rusqlite::Result<Vec<Incident>> {
+    select(conn, "WHERE state = 'open' ORDER BY id", &[])
+}
+
 fn select(
     conn: &Connection,
     rest: &str,
     params: &[(&str, &dyn ToSql)],
 ) -> rusqlite::Result<Vec<Incident>> {
     conn.prepare_cached(&format!(
-        "SELECT id, title, state, opened_by, opened_at, closed_at, home, links FROM incidents {rest}"
+        "SELECT id, title, state, opened_by, opened_at, closed_at, home, links, lead, scribe, pagerduty, triggers FROM incidents {rest}"
     ))?
     .query_map(params, incident)?
     .collect()
@@ -97,6 +102,10 @@ fn incident(row: &Row<'_>) -> rusqlite::Result<Incident> {
         closed_at: some_time(row, "closed_at")?,
         home: read(row, "home")?,
         links: read(row, "links")?,
+        lead: row.get::<_, Option<String>>("lead")?.map(UserId::new),
+        scribe: row.get::<_, Option<String>>("scribe")?.map(UserId::new),
+        pagerduty: read(row, "pagerduty")?,
+        triggers: uint(row.get("triggers")?),
     })
 }
 

@@ -18,6 +18,7 @@ mod readers;
 mod records;
 mod rows;
 mod settle;
+mod signals;
 mod step;
 mod sweep;
 mod writer;
@@ -40,6 +41,7 @@ pub use self::{
     offers::UseOffer,
     operations::LEASE,
     outbox::DeadLetter,
+    signals::{Dealt, Heard},
     step::{Change, End, Stepped},
     sweep::Swept,
 };

@@ -20,7 +20,10 @@ use super::{
 use crate::domain::ids::Owner;
 
 /// In order; only ever added to.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_memory.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_memory.sql")),
+    M::up(include_str!("migrations/0002_incidents.sql")),
+];
 /// How long opening is tried while another process makes the same file, and how often another fault is given a second look.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const TRIES: u32 = 5;

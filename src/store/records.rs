@@ -1,15 +1,23 @@
 //! The read-only view that handlers get.
 
-use futures_util::future::{BoxFuture, FutureExt};
-use rusqlite::named_params;
+use std::collections::BTreeMap;
 
-use super::{Error, Store, operations, rows::int};
+use futures_util::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::{
+    Error, Store, incidents,
+    operations::{self, operation_id},
+    rows::{int, of_json},
+};
 use crate::domain::{
-    audit::Record,
-    ids::{IncidentId, OperationId},
+    audit::{Event, Hash, Record},
+    ids::{IncidentId, OperationId, UserId},
     incident::{Incident, TimelineEntry},
     operation::Operation,
     records::{Freeze, Records},
+    story::{Chapter, MOST_CHAPTERS, Story},
 };
 
 fn told<'a, T: 'a>(
@@ -71,6 +79,11 @@ impl Records for Store {
         told(Self::timeline(self, id))
     }
 
+    fn story(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Option<Story>>> {
+        let now = self.now();
+        told(self.read(move |conn| story(conn, id, now)))
+    }
+
     fn freezes(&self) -> BoxFuture<'_, anyhow::Result<Vec<Freeze>>> {
         told(Self::freezes(self))
     }
@@ -78,4 +91,65 @@ impl Records for Store {
     fn audit(&self, limit: usize) -> BoxFuture<'_, anyhow::Result<Vec<Record>>> {
         told(self.newest_audit_records(limit))
     }
+}
+
+/// Everything about an incident, in one snapshot.
+fn story(conn: &Connection, id: IncidentId, now: Timestamp) -> rusqlite::Result<Option<Story>> {
+    let Some(incident) = incidents::find(conn, id)? else {
+        return Ok(None);
+    };
+    let mut operations = operations::select(
+        conn,
+        "WHERE incident = :incident ORDER BY id DESC LIMIT :limit",
+        named_params! {":incident": int(id.0), ":limit": int(MOST_CHAPTERS as u64)},
+    )?;
+    operations.reverse();
+    let all: i64 = conn
+        .prepare_cached("SELECT count(*) FROM operations WHERE incident = ?1")?
+        .query_row([int(id.0)], |row| row.get(0))?;
+    let mut hashes = hashes(conn, id)?;
+    let chapters: Vec<Chapter> = operations
+        .into_iter()
+        .map(|operation| Chapter {
+            sha256: hashes.remove(&operation.id),
+            operation,
+        })
+        .collect();
+    let people = conn
+        .prepare_cached("SELECT user, name FROM people")?
+        .query_map([], |row| {
+            Ok((UserId::new(row.get::<_, String>(0)?), row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let head: Option<String> = conn
+        .prepare_cached("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(Some(Story {
+        left_out: usize::try_from(all)
+            .unwrap_or_default()
+            .saturating_sub(chapters.len()),
+        timeline: incidents::timeline(conn, id)?,
+        incident,
+        chapters,
+        people,
+        head: head.unwrap_or_else(|| Hash::zero().0),
+        told_at: now,
+    }))
+}
+
+/// What each operation of an incident said, as the audit has it.
+fn hashes(conn: &Connection, id: IncidentId) -> rusqlite::Result<BTreeMap<OperationId, String>> {
+    let mut found = BTreeMap::new();
+    let mut select = conn.prepare_cached(
+        "SELECT operation, event FROM audit WHERE operation IN (SELECT id FROM operations WHERE incident = ?1) ORDER BY seq",
+    )?;
+    let mut rows = select.query([int(id.0)])?;
+    while let Some(row) = rows.next()? {
+        let event: Event = of_json(row.get_ref("event")?.as_str()?)?;
+        if let Event::Finished { output_sha256, .. } = event {
+            found.insert(operation_id(row.get("operation")?), output_sha256);
+        }
+    }
+    Ok(found)
 }

@@ -62,6 +62,12 @@ async fn recovery(store: Store, inbox: Arc<dyn Inbox>, stop: CancellationToken) 
             }
             Err(error) => warn!("lost operations cannot be looked for: {error}"),
         }
+        // What another process heard and did not live to deal with, or what could not be dealt with at once.
+        match store.heard(1).await {
+            Ok(heard) if heard.is_empty() => {}
+            Ok(_) => signal(&store, &*inbox, Signal::Waiting).await,
+            Err(error) => warn!("what was heard cannot be looked at: {error}"),
+        }
     }
 }
 

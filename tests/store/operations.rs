@@ -377,6 +377,7 @@ async fn an_incident_is_opened_linked_noted_and_closed_with_the_ends_that_say_so
     let open = Effect::OpenIncident {
         title: "login is slow".to_owned(),
         place: OpenAt::CardIn("COPS".into()),
+        pagerduty: None,
     };
     let operation = ends(&store, "open", vec![open]).await;
     let id = IncidentId(operation.0);
@@ -452,6 +453,7 @@ async fn the_posted_card_becomes_the_incidents_home() {
     let open = Effect::OpenIncident {
         title: "x".into(),
         place: OpenAt::CardIn("COPS".into()),
+        pagerduty: None,
     };
     let id = IncidentId(ends(&store, "k", vec![open]).await.0);
     let card = wish(&MessageKey::card(id).0, "the card");

@@ -60,6 +60,28 @@ impl Client {
             .channel)
     }
 
+    /// Makes a public channel, with the bot in it.
+    pub async fn create_channel(&self, name: &str) -> Result<ChannelId, Error> {
+        const METHOD: &str = "conversations.create";
+        let answer = self.write(METHOD, &json!({"name": name})).await?;
+        Ok(parse::<Opened>(METHOD, answer)?.channel.id)
+    }
+
+    /// Says what a channel is about.
+    pub async fn set_topic(&self, channel: &ChannelId, topic: &str) -> Result<(), Error> {
+        let body = json!({"channel": channel, "topic": topic});
+        self.write("conversations.setTopic", &body).await.map(drop)
+    }
+
+    /// Brings a person into a channel. Being in it already is fine.
+    pub async fn invite(&self, channel: &ChannelId, user: &UserId) -> Result<(), Error> {
+        let body = json!({"channel": channel, "users": user});
+        match self.write("conversations.invite", &body).await {
+            Err(error) if error.code() == Some("already_in_channel") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// Joins a public channel. Being in it already is fine with Slack.
     pub async fn join(&self, channel: &ChannelId) -> Result<(), Error> {
         self.write("conversations.join", &json!({"channel": channel}))

@@ -98,6 +98,29 @@ impl Client {
             .await
     }
 
+    /// One message by its time stamp, wherever in the channel it is; absent where it is gone.
+    pub async fn message(
+        &self,
+        channel: &ChannelId,
+        ts: &MessageTs,
+    ) -> Result<Option<Message>, Error> {
+        // Its thread from that moment to that moment: the message, and the thread's root, which always comes first.
+        let query = [
+            ("channel", Some(channel.to_string())),
+            ("ts", Some(ts.to_string())),
+            ("oldest", Some(ts.to_string())),
+            ("latest", Some(ts.to_string())),
+            ("inclusive", Some("true".to_owned())),
+            ("limit", Some("2".to_owned())),
+        ];
+        let page: Result<Page, Error> = self.read("conversations.replies", &query).await;
+        match page {
+            Ok(page) => Ok(page.messages.into_iter().find(|message| message.ts == *ts)),
+            Err(error) if error.code() == Some("thread_not_found") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn pages(
         &self,
         method: &'static str,

@@ -1,0 +1,144 @@
+//! `/habops incident open`: from now on every answer goes to one place, and the timeline begins.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        failure::Refusal,
+        ids::{ChannelId, IncidentId},
+        journey::{Cleared, Effect, OpenAt, Outcome, Proposal},
+        output::{Output, Part, Status},
+        place::Place,
+        routing::bound,
+    },
+    handlers::{Handler, Look, Result, Work},
+};
+
+/// The word in the registry.
+pub struct Open;
+
+/// Longest name that Slack takes for a channel.
+const LONGEST_NAME: usize = 80;
+
+/// What is wrong, where the incident shall live, and which PagerDuty incident it is about.
+#[derive(Deserialize, Serialize)]
+pub struct OpenArgs {
+    title: String,
+    #[serde(default)]
+    channel: Option<Lives>,
+    #[serde(default)]
+    pd: Option<String>,
+}
+
+/// Where an incident lives, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Lives {
+    /// A channel of its own.
+    New,
+    /// The whole channel where it is typed.
+    Here,
+    /// A thread under a card there.
+    Thread,
+}
+
+impl Handler for Open {
+    type Args = OpenArgs;
+    type Plan = OpenArgs;
+
+    async fn plan(args: OpenArgs, look: &Look) -> Result<Proposal<OpenArgs>> {
+        let open = look.records.incidents(false, 100).await?;
+        if let Some(id) = &args.pd {
+            let known = |page: &crate::domain::paging::PagerDutyIncident| page.id == *id;
+            if let Some(of) = open.iter().find(|of| of.pagerduty.iter().any(known)) {
+                return Err(Refusal::not_now(format!(
+                    "PagerDuty's {id} belongs to {} ({}) already.",
+                    of.id, of.title
+                ))
+                .into());
+            }
+        }
+        let whole = args.channel == Some(Lives::Here)
+            || (args.channel.is_none() && look.settings.place_is_channel);
+        if let Some(place) = look.asked.whence.place().filter(|_| whole)
+            && let Some(other) = bound(&open, &Place::channel(place.channel.clone()))
+        {
+            return Err(Refusal::not_now(format!(
+                "This channel belongs to {} ({}). `--channel thread` gives the new one a thread, `--channel new` a channel.",
+                other.id, other.title
+            ))
+            .into());
+        }
+        Ok(Proposal::just(args))
+    }
+
+    async fn run(plan: &Cleared<OpenArgs>, work: &Work) -> Result<Outcome> {
+        let asked = &work.look.asked;
+        let id = IncidentId(asked.operation.0);
+        let OpenArgs { title, channel, pd } = plan.plan();
+        let typed = asked.whence.place().map(|place| place.channel.clone());
+        let place = self::place(*channel, typed, work, id, title);
+        let output = Output::new(Status::Done, format!("{id} is open: {title}")).with(Part::Next {
+            label: "Fleet status".to_owned(),
+            command: format!("status --incident {id}"),
+        });
+        Ok(Outcome::from(output).effect(Effect::OpenIncident {
+            title: title.clone(),
+            place,
+            pagerduty: pd.clone(),
+        }))
+    }
+}
+
+fn place(
+    lives: Option<Lives>,
+    typed: Option<ChannelId>,
+    work: &Work,
+    id: IncidentId,
+    title: &str,
+) -> OpenAt {
+    let whole = work.look.settings.place_is_channel;
+    match (lives, typed) {
+        (Some(Lives::New), otherwise) => OpenAt::NewChannel {
+            name: channel_name(work.look.asked.now, id, title),
+            otherwise,
+        },
+        (Some(Lives::Here), Some(channel)) => OpenAt::Channel(channel),
+        (None, Some(channel)) if whole => OpenAt::Channel(channel),
+        (_, Some(channel)) => OpenAt::CardIn(channel),
+        (_, None) => OpenAt::Nowhere,
+    }
+}
+
+/// `inc-20261127-17-login-is-slow`: sorts by day, and no other incident can have it.
+fn channel_name(now: jiff::Timestamp, id: IncidentId, title: &str) -> String {
+    let mut name = format!("inc-{}-{}", now.strftime("%Y%m%d"), id.0);
+    let words = title
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    for word in words {
+        if name.len() + 1 + word.len() > LONGEST_NAME {
+            break;
+        }
+        name.push('-');
+        name.push_str(&word.to_ascii_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::{IncidentId, channel_name};
+
+    #[rstest]
+    #[case("login is slow", "inc-20261127-17-login-is-slow")]
+    #[case("Süße <b>!", "inc-20261127-17-s-e-b")]
+    #[case("…", "inc-20261127-17")]
+    fn a_channel_is_named_for_what_is_wrong(#[case] title: &str, #[case] name: &str) {
+        let now = "2026-11-27T14:00:00Z".parse().unwrap();
+        assert_eq!(channel_name(now, IncidentId(17), title), name);
+        assert!(channel_name(now, IncidentId(17), &"word ".repeat(99)).len() <= 80);
+    }
+}
