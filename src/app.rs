@@ -11,8 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use axum::Router;
 use jiff::Timestamp;
 use rand::RngExt as _;
+use secrecy::SecretString;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
@@ -20,19 +22,23 @@ use tracing::{error, info, warn};
 use crate::{
     catalogue::Catalogue,
     clients::{Clients, builder, datastore, fleet, pagerduty, slack, ssh},
-    config::{Config, Mode, Place},
+    config::{Config, Mode, Place, Slack},
     domain::{
         actor::Actor,
         audit::Event,
-        ids::Owner,
+        ids::{Owner, UserId},
         records::{Inbox, Outbox},
         redact::Rules,
         service::Services,
     },
     handlers::{self, Registry},
-    pipeline::{JOURNEYS_AT_ONCE, Parts, Pipeline, Settings},
+    pipeline::{Hearing, JOURNEYS_AT_ONCE, Parts, Pipeline, Settings},
+    render::incident,
     store::{Clock, Store},
-    surface::slack::{http, post::Poster, socket},
+    surface::{
+        slack::{http, post::Poster, socket},
+        webhooks,
+    },
     watch,
 };
 
@@ -92,6 +98,7 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         ssh: ssh::Client::new(&config.ssh)?,
         fleet: fleet::Client::new(&config.fleet)?,
         directory: slack.map(|slack| slack::Directory::new(slack.client.clone())),
+        slack: slack.map(|slack| slack.client.clone()),
         builder: config
             .builder
             .as_ref()
@@ -114,7 +121,9 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         cool_down: config.restart.cool_down,
         watch: config.restart.watch,
         groups: config.promote.groups.clone(),
+        place_is_channel: config.incidents.place == Place::Channel,
     };
+    let pagerduty = config.pagerduty.as_ref();
     let settings = Settings {
         home: slack.map(|slack| slack.identity.team.clone()),
         team_url: slack.and_then(|slack| slack.identity.url.clone()),
@@ -124,7 +133,15 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
             .and_then(|slack| slack.channel.clone()),
         default_environment: config.default_environment(),
         expires: config.policy.confirm.expires,
-        place_is_channel: config.incidents.place == Place::Channel,
+        pin_emoji: config.incidents.pin_emoji.clone(),
+        pager_targets: pagerduty
+            .map(|section| section.services.clone())
+            .unwrap_or_default(),
+        pager_users: pagerduty
+            .into_iter()
+            .flat_map(|section| &section.users)
+            .map(|(slack, pagerduty)| (pagerduty.clone(), UserId::new(slack)))
+            .collect(),
     };
     let pipeline = Pipeline::new(Parts {
         store: store.clone(),
@@ -140,6 +157,9 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         tasks: TaskTracker::new(),
         turns: Arc::new(Semaphore::new(JOURNEYS_AT_ONCE)),
         running: Mutex::new(HashMap::new()),
+        hearing: Hearing::default(),
+        document: Arc::new(incident::document),
+        called: Mutex::new(HashMap::new()),
     });
     Ok(Core {
         store,
@@ -241,7 +261,7 @@ async fn note_start(core: &Core) -> Result<()> {
 
 /// The listeners that the caller owns.
 pub struct Listeners {
-    /// `[http] listen`; needed in `http` mode.
+    /// `[http] listen`; needed in `http` mode, and for PagerDuty's webhooks.
     pub http: Option<TcpListener>,
     /// `[http] admin`.
     pub admin: TcpListener,
@@ -260,7 +280,7 @@ impl Listeners {
             .as_ref()
             .is_some_and(|slack| slack.mode == Mode::Http);
         Ok(Self {
-            http: if over_http {
+            http: if over_http || !webhook_secrets(config).is_empty() {
                 Some(bind(config.http.listen, "listen").await?)
             } else {
                 None
@@ -268,6 +288,12 @@ impl Listeners {
             admin: bind(config.http.admin, "admin").await?,
         })
     }
+}
+
+/// What PagerDuty signs its webhooks with; none where they are not configured.
+fn webhook_secrets(config: &Config) -> &[SecretString] {
+    let section = config.pagerduty.as_ref();
+    section.map_or(&[], |section| &section.webhook_secrets)
 }
 
 /// Runs the bot until told to stop. `ready` is called once a command would be accepted.
@@ -311,25 +337,18 @@ pub async fn start(
     );
     let poster_health = poster.health();
     let posting = tasks.spawn(poster.run(outgoing.clone()));
+    let webhooks = Arc::new(webhooks::Counts::default());
     let state = admin::State::new(
         core.store.clone(),
         Arc::clone(&core.clients),
         introduced.health.clone(),
         poster_health,
+        Arc::clone(&webhooks),
     );
     tasks.spawn(admin::serve(listeners.admin, state, clock.clone()));
     let failed = CancellationToken::new();
     if let Some(listener) = listeners.http {
-        let secret = section
-            .signing_secret
-            .clone()
-            .context("slack.signing_secret is missing")?;
-        let router = http::router(
-            Arc::clone(&inbox),
-            secret,
-            introduced.client.clone(),
-            introduced.identity.clone(),
-        );
+        let router = doors(&config, section, &introduced, &inbox, webhooks)?;
         let stop = incoming.clone();
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, router)
@@ -339,8 +358,8 @@ pub async fn start(
                 error!("the HTTP listener ended: {error}");
             }
         });
-        ready();
-    } else if let Some(session) = session {
+    }
+    if let Some(session) = session {
         let health = session.health();
         let (token, failed) = (incoming.clone(), failed.clone());
         let (client, identity) = (introduced.client.clone(), introduced.identity.clone());
@@ -354,6 +373,8 @@ pub async fn start(
             }
         });
         tasks.spawn(greeted(health, incoming.clone(), ready));
+    } else {
+        ready();
     }
     info!(
         "habops {} is up, store {}",
@@ -376,6 +397,38 @@ pub async fn start(
     } else {
         Ok(())
     }
+}
+
+/// What is served on `[http] listen`: Slack's requests in `http` mode, PagerDuty's where they can be told from others'.
+fn doors(
+    config: &Config,
+    section: &Slack,
+    introduced: &Introduced,
+    inbox: &Arc<dyn Inbox>,
+    counts: Arc<webhooks::Counts>,
+) -> Result<Router> {
+    let mut router = Router::new();
+    if section.mode == Mode::Http {
+        let secret = section
+            .signing_secret
+            .clone()
+            .context("slack.signing_secret is missing")?;
+        router = router.merge(http::router(
+            Arc::clone(inbox),
+            secret,
+            introduced.client.clone(),
+            introduced.identity.clone(),
+        ));
+    }
+    let secrets = webhook_secrets(config);
+    if !secrets.is_empty() {
+        router = router.merge(webhooks::router(
+            Arc::clone(inbox),
+            secrets.to_vec(),
+            counts,
+        ));
+    }
+    Ok(router)
 }
 
 async fn until_either(one: &CancellationToken, other: &CancellationToken) {

@@ -1,7 +1,10 @@
 //! `/healthz`, `/readyz`, `/metrics`: for the Supervisor, a load balancer and Prometheus.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,7 +24,7 @@ use tracing::error;
 use crate::{
     clients::{Clients, slack},
     store::Store,
-    surface::slack::post::PosterHealth,
+    surface::{slack::post::PosterHealth, webhooks::Counts},
 };
 
 /// A message that has waited this long means that people do not see what habops says.
@@ -38,6 +41,7 @@ pub struct State {
     clients: Arc<Clients>,
     slack: Option<slack::Health>,
     poster: PosterHealth,
+    webhooks: Arc<Counts>,
 }
 
 impl State {
@@ -47,12 +51,14 @@ impl State {
         clients: Arc<Clients>,
         slack: Option<slack::Health>,
         poster: PosterHealth,
+        webhooks: Arc<Counts>,
     ) -> Self {
         Self {
             store,
             clients,
             slack,
             poster,
+            webhooks,
         }
     }
 }
@@ -158,6 +164,18 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
         "ssh_connections",
         "Warm connections to nodes",
         state.clients.ssh.connections() as u64,
+    );
+    count(
+        &mut registry,
+        "pagerduty_webhooks_taken",
+        "Webhooks that were rightly signed",
+        state.webhooks.taken.load(Ordering::Relaxed),
+    );
+    count(
+        &mut registry,
+        "pagerduty_webhooks_refused",
+        "Requests to /pagerduty with a wrong signature or none",
+        state.webhooks.refused.load(Ordering::Relaxed),
     );
     let fleet = state.clients.fleet.snapshot().await;
     count(

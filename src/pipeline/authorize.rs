@@ -59,17 +59,10 @@ impl Pipeline {
             return Reading::default();
         };
         let profile = match directory.person(user).await {
-            Ok(person) => Some(Profile {
-                team: person.team_id.clone(),
-                name: person.shown_name().to_owned(),
-                is_bot: person.is_bot,
-                is_restricted: person.is_restricted,
-                is_ultra_restricted: person.is_ultra_restricted,
-                is_stranger: person.is_stranger,
-                deleted: person.deleted,
-                time_zone: person.tz.clone(),
-                email: person.email().map(str::to_owned),
-            }),
+            Ok(person) => {
+                self.called(user, person.shown_name());
+                Some(Profile::from(&*person))
+            }
             Err(error) => {
                 warn!("cannot read who {user} is: {error}");
                 None

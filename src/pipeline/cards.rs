@@ -6,14 +6,21 @@ use super::Pipeline;
 use crate::domain::{
     ids::{ChannelId, IncidentId},
     incident::{Home, Incident, IncidentState},
+    journey::Redacted,
     message::{About, Carrier, Destination, Lane, MessageKey, Under, Wish},
-    operation::Operation,
+    operation::{Offer, Operation, State},
     output::{Output, Part, Status},
+    paging::PagerDutyStatus,
+    recap::{is_about_the_record, pagerduty, stamp, verdict},
     records::Records as _,
 };
 
 /// Operations shown on the card.
 const LAST: usize = 5;
+/// Operations looked through for them: what is about the record itself is left out.
+const LOOK_THROUGH: usize = 50;
+/// Confirmations named on the card.
+const MOST_WAITING: usize = 5;
 
 impl Pipeline {
     /// Wishes the card anew after something changed in the incident. What cannot be read now is shown at the next change.
@@ -26,9 +33,10 @@ impl Pipeline {
             let Some(channel) = card_channel(&incident) else {
                 return Ok(());
             };
-            let operations = self.parts.store.operations(Some(id), LAST).await?;
-            let wish = self.card(&incident, &channel, &operations).await;
-            self.parts.store.put(vec![wish]).await?;
+            let operations = self.parts.store.operations(Some(id), LOOK_THROUGH).await?;
+            let awaiting = self.parts.store.awaiting().await?;
+            let (wish, offers) = self.card(&incident, &channel, &operations, &awaiting).await;
+            self.parts.store.put_with(vec![wish], offers).await?;
             Ok(())
         };
         if let Err(error) = refreshed.await {
@@ -36,71 +44,131 @@ impl Pipeline {
         }
     }
 
-    /// The card as it is to be seen now.
+    /// The card as it is to be seen now, and the offers behind its buttons.
     pub(super) async fn card(
         &self,
         incident: &Incident,
         channel: &ChannelId,
         operations: &[Operation],
-    ) -> Wish {
+        awaiting: &[Operation],
+    ) -> (Wish, Vec<Offer>) {
         let open = incident.state == IncidentState::Open;
         let state = if open { "open" } else { "closed" };
-        let mut facts = vec![
-            (
-                "since".to_owned(),
-                incident
-                    .opened_at
-                    .strftime("%Y-%m-%d %H:%M UTC")
-                    .to_string(),
-            ),
-            ("opened by".to_owned(), incident.opened_by.to_string()),
-        ];
-        if let Some(closed) = incident.closed_at {
-            facts.push((
-                "closed".to_owned(),
-                closed.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-            ));
-        }
-        let waiting: Vec<String> = operations
-            .iter()
-            .filter(|operation| operation.state == crate::domain::operation::State::Awaiting)
-            .map(|operation| format!("{} {}", operation.id, operation.text))
-            .collect();
-        if !waiting.is_empty() {
-            facts.push(("waits for a yes".to_owned(), waiting.join("; ")));
-        }
         let mut output = Output::new(
             if open { Status::Waiting } else { Status::Done },
             format!("{} · {} · {state}", incident.id, incident.title),
         )
-        .with(Part::Facts(facts));
-        let lines: Vec<String> = operations.iter().map(line).collect();
+        .with(Part::Facts(facts(incident, awaiting)));
+        if let Some((page, url)) = incident
+            .page()
+            .and_then(|page| Some((page, page.url.clone()?)))
+        {
+            let label = page.title.clone().unwrap_or_else(|| page.id.clone());
+            output = output.with(Part::Link {
+                label: format!("PagerDuty: {label}"),
+                url,
+            });
+        }
+        let lines: Vec<String> = operations
+            .iter()
+            .filter(|operation| !is_about_the_record(operation))
+            .filter(|operation| operation.state != State::Refused)
+            .take(LAST)
+            .map(line)
+            .collect();
         if !lines.is_empty() {
             output = output.text(format!("Latest:\n{}", lines.join("\n")));
         }
         if open && matches!(incident.home, Home::Card { .. }) {
             output = output.text("Everything about it is in this thread; here `@habops status` works, slash commands do not.");
         }
-        Wish {
-            key: MessageKey::card(incident.id),
-            to: Destination {
-                channel: channel.clone(),
-                thread: Under::Channel,
-            },
-            carrier: Carrier::Message,
-            lane: Lane::Confirm,
-            output: self.redacted(output).await,
-            about: About {
-                operation: None,
-                incident: Some(incident.id),
-                state: state.to_owned(),
-                actor: incident.opened_by.clone(),
-                typed: format!("incident open \"{}\"", incident.title),
-                at: incident.opened_at,
-                back_filled: false,
-            },
+        for (label, command) in self.buttons(incident) {
+            output = output.with(Part::Next { label, command });
         }
+        let redacted = self.redacted(output).await;
+        let (output, offers) = self.pressable(&redacted, None);
+        (wish(incident, channel, state, output), offers)
     }
+
+    /// What can be pressed on the card: each names its incident, because the card's channel may hold several.
+    fn buttons(&self, incident: &Incident) -> Vec<(String, String)> {
+        let id = incident.id;
+        if incident.state == IncidentState::Closed {
+            return vec![("Export".to_owned(), format!("incident export {id}"))];
+        }
+        let status = incident.page().map(|page| page.status);
+        let (mut ack, mut resolve) = (false, false);
+        if let Some(status) = status {
+            ack = matches!(status, None | Some(PagerDutyStatus::Triggered));
+            resolve = status != Some(PagerDutyStatus::Resolved);
+        }
+        let words = [
+            ("Acknowledge", "incident ack", ack),
+            ("Resolve", "incident resolve", resolve),
+            ("Recap", "incident recap", true),
+            ("Close", "incident close", true),
+        ];
+        words
+            .into_iter()
+            .filter(|(_, word, wanted)| *wanted && self.parts.commands.get(word).is_some())
+            .map(|(label, word, _)| (label.to_owned(), format!("{word} --incident {id}")))
+            .collect()
+    }
+}
+
+fn wish(incident: &Incident, channel: &ChannelId, state: &str, output: Redacted) -> Wish {
+    Wish {
+        key: MessageKey::card(incident.id),
+        to: Destination {
+            channel: channel.clone(),
+            thread: Under::Channel,
+        },
+        carrier: Carrier::Message,
+        lane: Lane::Confirm,
+        output,
+        about: About {
+            operation: None,
+            incident: Some(incident.id),
+            state: state.to_owned(),
+            actor: incident.opened_by.clone(),
+            typed: format!("incident open \"{}\"", incident.title),
+            at: incident.opened_at,
+            back_filled: false,
+        },
+    }
+}
+
+fn facts(incident: &Incident, awaiting: &[Operation]) -> Vec<(String, String)> {
+    let mut facts = vec![
+        ("since".to_owned(), stamp(incident.opened_at)),
+        ("opened by".to_owned(), incident.opened_by.to_string()),
+    ];
+    let people = [("lead", &incident.lead), ("scribe", &incident.scribe)];
+    for (part, user) in people {
+        facts.extend(
+            user.as_ref()
+                .map(|user| (part.to_owned(), format!("<@{user}>"))),
+        );
+    }
+    if let Some(closed) = incident.closed_at {
+        facts.push(("closed".to_owned(), stamp(closed)));
+    }
+    facts.extend(pagerduty(incident).map(|told| ("PagerDuty".to_owned(), told)));
+    let waiting: Vec<String> = awaiting
+        .iter()
+        .filter(|operation| operation.incident == Some(incident.id))
+        .map(|operation| format!("{} {}", operation.id, operation.text))
+        .collect();
+    if !waiting.is_empty() {
+        let more = waiting.len().saturating_sub(MOST_WAITING);
+        let named = waiting[..waiting.len() - more].join("; ");
+        let said = match more {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        };
+        facts.push(("waits for a yes".to_owned(), said));
+    }
+    facts
 }
 
 fn card_channel(incident: &Incident) -> Option<ChannelId> {
@@ -111,13 +179,10 @@ fn card_channel(incident: &Incident) -> Option<ChannelId> {
 }
 
 fn line(operation: &Operation) -> String {
-    let said = operation.output.as_ref().map_or_else(
-        || operation.state.word().to_owned(),
-        |output| output.title.clone(),
-    );
     format!(
-        "{} {}: {said}",
+        "{} {}: {}",
         operation.received_at.strftime("%H:%M"),
-        operation.text
+        operation.text,
+        verdict(operation)
     )
 }

@@ -5,12 +5,13 @@ use super::{
     outbox::{Seen, at_place},
 };
 use crate::domain::{
-    ids::IncidentId,
-    incident::{Home, Incident, IncidentState},
-    journey::{Effect, OpenAt, Routed, redact},
+    ids::{ChannelId, IncidentId},
+    incident::{Home, Incident},
+    journey::{Effect, OpenAt, Redacted, Routed, redact},
     message::{Carrier, Destination, Lane, MessageKey, Under, Wish},
     operation::{Operation, State},
     output::{Output, Part, Status},
+    redact::Rules,
     routing::Route,
 };
 
@@ -27,19 +28,39 @@ impl Pipeline {
         let mut kept = Vec::new();
         for effect in effects {
             match effect {
-                Effect::OpenIncident { title, place } => {
+                Effect::OpenIncident {
+                    title,
+                    place,
+                    pagerduty,
+                } => {
                     let place = self.opened_at(place);
                     let incident = self.opened(operation, &title, &place);
                     operation.incident = Some(incident.id);
                     if let OpenAt::CardIn(channel) | OpenAt::Channel(channel) = &place {
-                        wishes.push(self.card(&incident, channel, &[]).await);
+                        wishes.extend(self.begun(operation, &incident, channel).await);
                         let below = Under::Key(MessageKey::card(incident.id));
                         *seen = Seen::ByAll(Destination {
                             channel: channel.clone(),
                             thread: below,
                         });
                     }
-                    kept.push(Effect::OpenIncident { title, place });
+                    kept.push(Effect::OpenIncident {
+                        title,
+                        place,
+                        pagerduty,
+                    });
+                }
+                Effect::AssignPart {
+                    incident,
+                    part,
+                    user,
+                } => {
+                    operation.incident = Some(incident);
+                    kept.push(Effect::AssignPart {
+                        incident,
+                        part,
+                        user,
+                    });
                 }
                 Effect::LinkIncident { incident, place } => {
                     operation.incident = Some(incident);
@@ -83,6 +104,44 @@ impl Pipeline {
         (kept, wishes)
     }
 
+    /// The card of a new incident; pinned where the whole channel is the incident's, and told where it was typed elsewhere. Its
+    /// buttons come with the first refresh, right after it is recorded.
+    async fn begun(
+        &self,
+        operation: &Operation,
+        incident: &Incident,
+        channel: &ChannelId,
+    ) -> Vec<Wish> {
+        let (mut card, _) = self.card(incident, channel, &[], &[]).await;
+        card.output = unpressed(&card.output, &self.parts.rules);
+        let mut wishes = vec![card];
+        if !matches!(incident.home, Home::Channel(_)) {
+            return wishes;
+        }
+        let pinned = Output::new(Status::Done, incident.title.clone());
+        wishes.push(Wish {
+            key: MessageKey(format!("{}:pin", incident.id)),
+            to: Destination {
+                channel: channel.clone(),
+                thread: Under::Channel,
+            },
+            carrier: Carrier::Pin(MessageKey::card(incident.id)),
+            lane: Lane::Verdict,
+            output: redact(pinned, &self.parts.rules),
+            about: self.about(operation, State::Done),
+        });
+        let typed = operation.whence.place();
+        if let Some(typed) = typed.filter(|typed| typed.channel != *channel) {
+            let said = Output::new(
+                Status::Done,
+                format!("{} is open: {}", incident.id, incident.title),
+            );
+            let said = self.with_link(said, incident.id, std::slice::from_ref(incident));
+            wishes.push(self.said(operation, "opened", at_place(typed), said).await);
+        }
+        wishes
+    }
+
     async fn said(
         &self,
         operation: &Operation,
@@ -103,9 +162,8 @@ impl Pipeline {
     /// An incident opened at a terminal lives where habops lives, if that is known.
     fn opened_at(&self, place: OpenAt) -> OpenAt {
         match (place, &self.parts.settings.channel) {
-            (OpenAt::Nowhere, Some(channel)) => OpenAt::CardIn(channel.clone()),
-            (OpenAt::CardIn(channel), _) if self.parts.settings.place_is_channel => {
-                OpenAt::Channel(channel)
+            (OpenAt::Nowhere | OpenAt::NewChannel { .. }, Some(channel)) => {
+                OpenAt::CardIn(channel.clone())
             }
             (place, _) => place,
         }
@@ -113,23 +171,21 @@ impl Pipeline {
 
     /// The incident as it is about to be.
     fn opened(&self, operation: &Operation, title: &str, place: &OpenAt) -> Incident {
-        Incident {
-            id: IncidentId(operation.id.0),
-            title: title.to_owned(),
-            state: IncidentState::Open,
-            opened_by: operation.actor.clone(),
-            opened_at: self.now(),
-            closed_at: None,
-            home: match place {
-                OpenAt::CardIn(channel) => Home::Card {
-                    channel: channel.clone(),
-                    ts: None,
-                },
-                OpenAt::Channel(channel) => Home::Channel(channel.clone()),
-                OpenAt::Nowhere => Home::Nowhere,
+        let home = match place {
+            OpenAt::CardIn(channel) => Home::Card {
+                channel: channel.clone(),
+                ts: None,
             },
-            links: Vec::new(),
-        }
+            OpenAt::Channel(channel) => Home::Channel(channel.clone()),
+            OpenAt::Nowhere | OpenAt::NewChannel { .. } => Home::Nowhere,
+        };
+        Incident::opened(
+            IncidentId(operation.id.0),
+            title.to_owned(),
+            operation.actor.clone(),
+            self.now(),
+            home,
+        )
     }
 
     /// For what has no acknowledgement to carry it: where the answer went, to the asker alone.
@@ -190,4 +246,11 @@ impl Pipeline {
             url,
         })
     }
+}
+
+/// The same without its buttons.
+fn unpressed(output: &Redacted, rules: &Rules) -> Redacted {
+    let mut plain = output.output().clone();
+    plain.parts.retain(|part| !matches!(part, Part::Ask { .. }));
+    redact(plain, rules).counting(output.removed())
 }

@@ -20,14 +20,16 @@ use tracing::{info, warn};
 use super::{Case, Pipeline, outbox::Seen};
 use crate::{
     domain::{
+        actor::Actor,
         audit::Event,
         failure::{Failure, Refusal},
         ids::OperationId,
         incident::{EntryKind, Incident},
-        journey::{Cleared, Effect, Outcome, Redacted, Routed, redact},
+        journey::{Cleared, Effect, OpenAt, Outcome, Redacted, Routed, redact},
         message::Lane,
         operation::{Operation, State},
         output::{Output, Part, Status},
+        place::Whence,
         routing::Route,
     },
     handlers::{Fence, Work},
@@ -275,6 +277,22 @@ impl Pipeline {
                 Effect::Retry { operation } => {
                     outcome.output = self.retry(operation, cleared.authorized().actor()).await?;
                 }
+                Effect::OpenIncident {
+                    title,
+                    place: OpenAt::NewChannel { name, otherwise },
+                    pagerduty,
+                } => {
+                    let asker = cleared.authorized().actor().user();
+                    let (place, remark) = self.make_channel(&name, otherwise, asker, &title).await;
+                    if let Some(remark) = remark {
+                        outcome.output = outcome.output.text(remark);
+                    }
+                    records.push(Effect::OpenIncident {
+                        title,
+                        place,
+                        pagerduty,
+                    });
+                }
                 other => records.push(other),
             }
         }
@@ -298,9 +316,12 @@ impl Pipeline {
         let Some(operation) = now.filter(|operation| !operation.state.is_end()) else {
             return Ok(());
         };
+        let operation = self.of_its_incident(operation);
         let redacted = self.redacted(output).await;
         let from = operation.state;
-        let shared = operation.started_at.is_some() || operation.proposal.is_some();
+        // What a machine asked for is nobody's alone: what became of it is seen where it was meant for.
+        let by_machine = matches!(operation.actor, Actor::Habops | Actor::PagerDuty);
+        let shared = operation.started_at.is_some() || operation.proposal.is_some() || by_machine;
         let (wishes, offers) = if shared {
             let seen = self.seen_again(&operation).await;
             self.shown(&operation, state, &seen, Lane::Verdict, &redacted)
@@ -340,7 +361,20 @@ impl Pipeline {
             .await
             .context("cannot write the end")?;
         self.refresh_card(operation.incident).await;
+        self.attended(&operation);
         Ok(())
+    }
+
+    /// A machine's operation names its incident in its words; until it is routed its row does not.
+    fn of_its_incident(&self, operation: Operation) -> Operation {
+        let machine = operation.whence == Whence::Machine && operation.incident.is_none();
+        let named = machine
+            .then(|| self.parsed(&operation).ok()?.flags().incident)
+            .flatten();
+        Operation {
+            incident: operation.incident.or(named),
+            ..operation
+        }
     }
 
     /// Writes an outcome: effects, redacted output, wishes, audit and timeline in one transaction.
@@ -398,6 +432,7 @@ impl Pipeline {
             .context("cannot write the end")?;
         if written.won() {
             self.refresh_card(operation.incident).await;
+            self.attended(&operation);
         }
         Ok(())
     }
@@ -456,6 +491,7 @@ fn is_worth_a_line(operation: &Operation, changes: bool, effects: &[Effect]) -> 
         matches!(
             effect,
             Effect::OpenIncident { .. }
+                | Effect::AssignPart { .. }
                 | Effect::LinkIncident { .. }
                 | Effect::AddNote { .. }
                 | Effect::CloseIncident { .. }

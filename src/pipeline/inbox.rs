@@ -33,6 +33,9 @@ impl Inbox for Pipeline {
             match inbound {
                 Inbound::Typed(typed) => self.accept_typed(key, received, typed).await,
                 Inbound::Pressed(pressed) => self.accept_pressed(key, pressed).await,
+                Inbound::Signal(signal) if signal.is_kept() => {
+                    self.hear(key, received, signal).await
+                }
                 Inbound::Signal(signal) => {
                     self.accept_signal(signal);
                     Ack::Accepted {
@@ -232,7 +235,7 @@ impl Pipeline {
         );
         let open = self.parts.store.open_incidents().await.unwrap_or_default();
         Some(
-            match self.heard(operation, parsed.flags(), parsed.spec().personal, &open) {
+            match self.heard(operation, parsed.flags(), parsed.spec(), &open) {
                 Ok(Route::Incident {
                     incident,
                     link_asker: true,
@@ -317,6 +320,13 @@ impl Pipeline {
             let handled = match signal {
                 Signal::Expired { operation } => pipeline.expired(operation).await,
                 Signal::Lapsed { operation } => pipeline.recover(operation).await,
+                Signal::Waiting
+                | Signal::PagerDuty { .. }
+                | Signal::Joined { .. }
+                | Signal::Marked { .. } => {
+                    pipeline.attend();
+                    Ok(())
+                }
             };
             if let Err(Failure::Broken(error)) = handled {
                 error!("a signal could not be handled: {error:#}");
@@ -342,5 +352,11 @@ impl Pipeline {
 fn writes_records(name: &str) -> bool {
     ["approve", "deny", "cancel", "retry", "freeze", "unfreeze"].contains(&name)
         || (name.starts_with("incident ")
-            && !["incident list", "incident timeline"].contains(&name))
+            && ![
+                "incident list",
+                "incident timeline",
+                "incident recap",
+                "incident export",
+            ]
+            .contains(&name))
 }

@@ -6,23 +6,32 @@
 //! plan       Routed → Planned                                 confirm    Planned    → Cleared, or a card
 //! execute    Cleared → Outcome, redacted, with the end state  outbox     what is to be seen, as wishes
 //! redact     secrets gone, people by name                     offers     buttons
-//! recover    what a lost process left behind
+//! recover    what a lost process left behind              heard      what came in by itself, stored and dealt with in order
+//! paged      what PagerDuty told                           kept       messages for the timeline, recaps for who joins
 //! ```
 
 mod authorize;
 mod cards;
+mod channels;
 mod confirm;
 mod effects;
 mod execute;
+mod heard;
 mod inbox;
+mod kept;
 mod offers;
 mod outbox;
+mod paged;
 mod plan;
 mod recover;
 mod redact;
 mod route;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -34,7 +43,7 @@ use crate::{
     domain::{
         command::Commands,
         failure::{Failure, Refusal},
-        ids::{ChannelId, Environment, OperationId, TeamId},
+        ids::{ChannelId, Environment, OperationId, TeamId, UserId},
         journey::{Clearing, Parsed},
         operation::{Operation, State},
         parse::parse,
@@ -80,6 +89,12 @@ pub struct Parts {
     pub turns: Arc<Semaphore>,
     /// How to stop what runs in this process. Not the truth, which is `cancel_requested` in the store; only quicker.
     pub running: std::sync::Mutex<HashMap<OperationId, CancellationToken>>,
+    /// Whose turn it is to deal with what was heard.
+    pub hearing: Hearing,
+    /// An incident as a document of that kind, `md`, `html` or `jsonl`.
+    pub document: handlers::Document,
+    /// Who is noted in the store under which name, so that it is written once.
+    pub called: std::sync::Mutex<HashMap<UserId, String>>,
 }
 
 /// The configuration that the journey needs.
@@ -95,9 +110,15 @@ pub struct Settings {
     pub default_environment: Environment,
     /// How long a confirmation stays open.
     pub expires: Duration,
-    /// Whether an incident lives in its whole channel rather than in a thread.
-    pub place_is_channel: bool,
+    /// The emoji that keeps a message on the timeline.
+    pub pin_emoji: String,
+    /// PagerDuty service → the target whose evidence belongs to it.
+    pub pager_targets: BTreeMap<String, String>,
+    /// PagerDuty user → Slack user, where the configuration says so.
+    pub pager_users: BTreeMap<String, UserId>,
 }
+
+pub use self::heard::Hearing;
 
 /// Journeys under way at once, beyond which a command waits its turn.
 pub const JOURNEYS_AT_ONCE: usize = 128;
@@ -199,6 +220,7 @@ impl Pipeline {
             settings: Arc::clone(&self.parts.of_handlers),
             policy: Arc::clone(&self.parts.policy),
             vitals: Arc::clone(&self.parts.vitals),
+            document: Arc::clone(&self.parts.document),
             asked: Arc::new(asked),
         }
     }

@@ -3,6 +3,7 @@
 use super::{Case, Pipeline};
 use crate::{
     domain::{
+        command::CommandSpec,
         failure::{Failure, Refusal},
         ids::IncidentId,
         incident::{Home, Incident},
@@ -35,7 +36,7 @@ impl Pipeline {
         match self.heard(
             operation,
             authorized.parsed().flags(),
-            authorized.parsed().spec().personal,
+            authorized.parsed().spec(),
             &open,
         )? {
             Route::Ask(incidents) => {
@@ -54,14 +55,16 @@ impl Pipeline {
         &self,
         operation: &Operation,
         flags: &Flags,
-        personal: bool,
+        spec: &CommandSpec,
         open: &[Incident],
     ) -> Result<Route, Refusal> {
         let chosen = Flags {
             incident: operation.chosen.or(flags.incident),
+            // A new incident is none of the open ones': its place exists only after it ran.
+            here: flags.here || spec.name.as_str() == "incident open",
             ..flags.clone()
         };
-        route(&operation.whence, &chosen, personal, open).map_err(|astray| {
+        route(&operation.whence, &chosen, spec.personal, open).map_err(|astray| {
             let said = astray.to_string();
             Refusal::usage(format!("T{}.", &said[1..])).or_else("Open incidents", "incident list")
         })

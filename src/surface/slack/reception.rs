@@ -161,6 +161,10 @@ impl Reception {
             ACK_WITHIN
         };
         match timeout(limit, &mut told).await {
+            // Nobody would be told that it is lost; Slack delivers an event again.
+            Ok(Ok(Ack::Unstored { .. })) if asker.user.is_none() && *kind == Kind::EventsApi => {
+                Answer::Withhold
+            }
             Ok(Ok(ack)) => self.answer(&asker, ack),
             Ok(Err(_)) => {
                 error!("a delivery ended without an answer");

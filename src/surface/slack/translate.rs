@@ -10,7 +10,7 @@ use crate::{
     domain::{
         actor::Actor,
         ids::{ChannelId, MessageTs, OfferId},
-        inbound::{Delivery, Inbound, Pressed, Typed, Via},
+        inbound::{Delivery, Inbound, Mark, Pressed, Signal, Typed, Via},
         output::Action,
         place::{Place, PlaceKind, Whence},
     },
@@ -18,6 +18,8 @@ use crate::{
 
 /// The message shortcut's id in the app's manifest.
 pub const SHORTCUT: &str = "habops_message";
+/// The other's, which keeps the message on the incident's timeline.
+pub const KEEP: &str = "habops_keep";
 /// Longest words that are taken; Slack's own forms end at 3,000.
 const MOST_TYPED: usize = 8_000;
 
@@ -79,6 +81,9 @@ pub fn read(
         Kind::EventsApi => reader.event(payload),
         Kind::Interactive => match text(payload, "/type") {
             Some("block_actions") => reader.pressed(payload),
+            Some("message_action") if text(payload, "/callback_id") == Some(KEEP) => {
+                reader.kept(payload)
+            }
             Some("message_action") => shortcut(payload),
             Some("view_submission") => reader.submitted(payload),
             Some(_) => Err(Unheard::NotUsed("interaction")),
@@ -131,6 +136,9 @@ impl Reader<'_> {
             .ok_or(Unheard::Malformed("event"))?;
         let direct = match text(event, "/type") {
             Some("app_mention") => false,
+            Some("reaction_added" | "pin_added" | "member_joined_channel") => {
+                return self.happened(payload, event);
+            }
             // A direct message need not mention whom it is written to.
             Some("message") if text(event, "/channel_type") == Some("im") => true,
             Some(_) => return Err(Unheard::NotUsed("event")),
@@ -178,6 +186,69 @@ impl Reader<'_> {
             yes: false,
         };
         Ok(self.delivery(format!("slack:event:{id}"), Inbound::Typed(typed)))
+    }
+
+    /// Somebody marked a message or came into a channel.
+    fn happened(&self, payload: &Value, event: &Value) -> Result<Meaning, Unheard> {
+        let user = needed(event, "/user", "event.user")?;
+        if user == self.identity.user.as_str() {
+            return Err(Unheard::FromBot);
+        }
+        let id = needed(payload, "/event_id", "event_id")?;
+        let team = ["/user_team", "/team"]
+            .iter()
+            .find_map(|at| text(event, at));
+        let team = team
+            .or_else(|| text(payload, "/team_id"))
+            .ok_or(Unheard::Malformed("team_id"))?;
+        let who = Actor::person(team, user);
+        let signal = match text(event, "/type") {
+            Some("member_joined_channel") => Signal::Joined {
+                who,
+                channel: channel(event, "/channel", "event.channel")?,
+            },
+            Some("reaction_added") => {
+                if text(event, "/item/type") != Some("message") {
+                    return Err(Unheard::NotUsed("reaction"));
+                }
+                let emoji = needed(event, "/reaction", "event.reaction")?;
+                Signal::Marked {
+                    by: who,
+                    channel: channel(event, "/item/channel", "event.item.channel")?,
+                    message: MessageTs::new(needed(event, "/item/ts", "event.item.ts")?),
+                    how: Mark::Reaction(emoji.to_owned()),
+                }
+            }
+            _ => {
+                if text(event, "/item/type") != Some("message") {
+                    return Err(Unheard::NotUsed("pin"));
+                }
+                let ts = needed(event, "/item/message/ts", "event.item.message.ts")?;
+                Signal::Marked {
+                    by: who,
+                    channel: channel(event, "/channel_id", "event.channel_id")
+                        .or_else(|_| channel(event, "/item/channel", "event.item.channel"))?,
+                    message: MessageTs::new(ts),
+                    how: Mark::Pin,
+                }
+            }
+        };
+        Ok(self.delivery(format!("slack:event:{id}"), Inbound::Signal(signal)))
+    }
+
+    /// The shortcut that keeps a message.
+    fn kept(&self, payload: &Value) -> Result<Meaning, Unheard> {
+        let trigger = needed(payload, "/trigger_id", "trigger_id")?;
+        let message = text(payload, "/message_ts")
+            .or_else(|| text(payload, "/message/ts"))
+            .ok_or(Unheard::Malformed("message_ts"))?;
+        let signal = Signal::Marked {
+            by: person(payload)?,
+            channel: channel(payload, "/channel/id", "channel.id")?,
+            message: MessageTs::new(message),
+            how: Mark::Shortcut,
+        };
+        Ok(self.delivery(format!("slack:trigger:{trigger}"), Inbound::Signal(signal)))
     }
 
     /// What follows a mention of us at the beginning.
@@ -448,7 +519,9 @@ mod tests {
     #[case::ourselves("/event/user", json!("UBOT"), Unheard::FromBot)]
     #[case::an_edit("/event/edited", json!({"user": "U1"}), Unheard::NotNew)]
     #[case::a_subtype("/event/subtype", json!("message_changed"), Unheard::NotNew)]
-    #[case::another_kind("/event/type", json!("reaction_added"), Unheard::NotUsed("event"))]
+    #[case::another_kind("/event/type", json!("reaction_removed"), Unheard::NotUsed("event"))]
+    #[case::a_reaction_to_a_file("/event/type", json!("reaction_added"), Unheard::NotUsed("reaction"))]
+    #[case::a_pinned_file("/event/type", json!("pin_added"), Unheard::NotUsed("pin"))]
     #[case::a_message("/event/type", json!("message"), Unheard::NotUsed("event"))]
     #[case::in_passing("/event/text", json!("ask <@UBOT> for help"), Unheard::InPassing)]
     #[case::somebody_else("/event/text", json!("<@UBOTHER> status"), Unheard::InPassing)]
@@ -462,6 +535,61 @@ mod tests {
         assert_eq!(
             meaning(&Kind::EventsApi, &with(mention(), at, value)).unwrap_err(),
             why
+        );
+    }
+
+    fn signal(kind: &Kind, payload: &Value) -> (String, Signal) {
+        let delivery = delivered(kind, payload);
+        match delivery.inbound {
+            Inbound::Signal(signal) => (delivery.key, signal),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_mark_says_which_message_and_who_marked_it() {
+        let event = |event: Value| json!({"team_id": "T1", "event_id": "Ev2", "type": "event_callback", "event": event});
+        let marked = |how: Mark| Signal::Marked {
+            by: Actor::person("T1", "U1"),
+            channel: "C1".into(),
+            message: "5.1".into(),
+            how,
+        };
+        let reaction = event(
+            json!({"type": "reaction_added", "user": "U1", "reaction": "pushpin",
+            "item": {"type": "message", "channel": "C1", "ts": "5.1"}}),
+        );
+        let (key, signal_of) = signal(&Kind::EventsApi, &reaction);
+        assert_eq!(key, "slack:event:Ev2");
+        assert_eq!(signal_of, marked(Mark::Reaction("pushpin".to_owned())));
+        let pin = event(
+            json!({"type": "pin_added", "user": "U1", "channel_id": "C1",
+            "item": {"type": "message", "channel": "C1", "message": {"ts": "5.1"}}}),
+        );
+        assert_eq!(signal(&Kind::EventsApi, &pin).1, marked(Mark::Pin));
+        let shortcut = json!({"type": "message_action", "callback_id": KEEP, "trigger_id": "1.2.3", "message_ts": "5.1",
+            "team": {"id": "T1"}, "user": {"id": "U1"}, "channel": {"id": "C1"}, "message": {"ts": "5.1"}});
+        assert_eq!(
+            signal(&Kind::Interactive, &shortcut),
+            ("slack:trigger:1.2.3".to_owned(), marked(Mark::Shortcut))
+        );
+        let ourselves = with(pin, "/event/user", json!("UBOT"));
+        assert_eq!(
+            meaning(&Kind::EventsApi, &ourselves).unwrap_err(),
+            Unheard::FromBot
+        );
+    }
+
+    #[test]
+    fn whoever_comes_into_a_channel_is_heard_of() {
+        let joined = json!({"team_id": "T1", "event_id": "Ev3", "type": "event_callback", "event": {
+            "type": "member_joined_channel", "user": "U1", "channel": "C1", "channel_type": "C", "team": "T2"}});
+        assert_eq!(
+            signal(&Kind::EventsApi, &joined).1,
+            Signal::Joined {
+                who: Actor::person("T2", "U1"),
+                channel: "C1".into()
+            }
         );
     }
 
