@@ -32,7 +32,7 @@ pub struct Need {
 }
 
 /// What each feature needs. A method may stand in several rows: then it takes all their scopes.
-pub const NEEDS: [Need; 16] = [
+pub const NEEDS: [Need; 20] = [
     Need {
         scope: "commands",
         methods: &[],
@@ -64,9 +64,18 @@ pub const NEEDS: [Need; 16] = [
         reason: "the same for private channels habops was invited to",
     },
     Need {
+        scope: "channels:manage",
+        methods: &[
+            "conversations.create",
+            "conversations.setTopic",
+            "conversations.invite",
+        ],
+        reason: "a channel of its own for an incident, with its topic and whoever opened it",
+    },
+    Need {
         scope: "channels:history",
         methods: &["conversations.history", "conversations.replies"],
-        reason: "reading back whether a post arrived before it is made again",
+        reason: "reading back whether a post arrived before it is made again, and the message that somebody marked",
     },
     Need {
         scope: "groups:history",
@@ -94,6 +103,11 @@ pub const NEEDS: [Need; 16] = [
         reason: "whether somebody is a full member, a guest, a bot or deleted; their time zone",
     },
     Need {
+        scope: "users:read.email",
+        methods: &["users.info"],
+        reason: "who is who in PagerDuty, by the same address",
+    },
+    Need {
         scope: "usergroups:read",
         methods: &["usergroups.list", "usergroups.users.list"],
         reason: "roles that are made of a user group",
@@ -102,6 +116,16 @@ pub const NEEDS: [Need; 16] = [
         scope: "reactions:write",
         methods: &["reactions.add"],
         reason: "a sign on the message that was understood",
+    },
+    Need {
+        scope: "reactions:read",
+        methods: &[],
+        reason: "a message marked with the emoji goes onto the timeline",
+    },
+    Need {
+        scope: "pins:read",
+        methods: &[],
+        reason: "so does a pinned one",
     },
     Need {
         scope: "pins:write",
@@ -113,6 +137,14 @@ pub const NEEDS: [Need; 16] = [
         methods: &["auth.test", "chat.getPermalink", "views.open"],
         reason: "who habops is, links to its messages, and the shortcut's form take no scope",
     },
+];
+
+/// What Slack tells by itself: words to us, marks on messages, and who comes into an incident's channel.
+const EVENTS: [&str; 4] = [
+    "app_mention",
+    "member_joined_channel",
+    "pin_added",
+    "reaction_added",
 ];
 
 /// The whole manifest, as JSON that Slack takes. Socket Mode also takes an app-level token with `connections:write`, which no
@@ -143,6 +175,11 @@ pub fn manifest(commands: &Commands) -> Value {
                 "type": "message",
                 "callback_id": "habops_message",
                 "description": "Run a habops command in this message's thread",
+            }, {
+                "name": "Keep on the timeline",
+                "type": "message",
+                "callback_id": "habops_keep",
+                "description": "Put this message on the incident's timeline",
             }],
             "slash_commands": [{
                 "command": "/habops",
@@ -154,7 +191,7 @@ pub fn manifest(commands: &Commands) -> Value {
         },
         "oauth_config": {"scopes": {"bot": scopes}},
         "settings": {
-            "event_subscriptions": {"bot_events": ["app_mention"]},
+            "event_subscriptions": {"bot_events": EVENTS},
             "interactivity": {"is_enabled": true},
             "org_deploy_enabled": false,
             "socket_mode_enabled": true,

@@ -108,11 +108,22 @@ async fn journal(State(slack): State<Slack>) -> Response {
         .into_response()
 }
 
-async fn file(State(slack): State<Slack>, Path((id, _)): Path<(String, String)>) -> Response {
+async fn file(State(slack): State<Slack>, Path((id, name)): Path<(String, String)>) -> Response {
+    // A document opens as one, in a box of its own that can load and run nothing: it must need nothing.
+    let ending = std::path::Path::new(&name).extension();
+    let kind = if ending.is_some_and(|ending| ending.eq_ignore_ascii_case("html")) {
+        "text/html; charset=utf-8"
+    } else {
+        "text/plain; charset=utf-8"
+    };
     let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CONTENT_TYPE, kind),
         (header::CONTENT_DISPOSITION, "inline"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+        ),
     ];
     match slack.file(&id) {
         Some(bytes) => (headers, bytes).into_response(),

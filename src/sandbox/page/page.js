@@ -484,7 +484,8 @@ function showToolbar(article) {
   const item = (name, label, run, shown) => el('button', { type: 'button', 'aria-label': label, title: label, data: { testid: `menu-${name}` }, on: { click: run } }, shown ?? icon(name));
   toolbar.replaceChildren(
     item('thread', 'Reply in thread', () => openThread(msg.thread_ts ?? msg.ts, true)),
-    item('habops', 'habops on this message', () => shortcut(msg), el('span', { class: 'glyph' }, '›_')),
+    item('habops', 'habops on this message', () => shortcut(msg, 'habops_message'), el('span', { class: 'glyph' }, '›_')),
+    item('keep', 'Keep on the timeline', () => shortcut(msg, 'habops_keep'), el('span', { class: 'glyph' }, '≡')),
     item('pushpin', 'Add :pushpin:', () => react(msg, 'pushpin'), icon('pin')),
     item('link', 'Copy link', () => copyLink(msg)));
   article.append(toolbar);
@@ -495,8 +496,8 @@ async function react(msg, name) {
   if (!answer.ok) toast(`The reaction was not taken: ${answer.error}`);
 }
 
-async function shortcut(msg) {
-  const answer = await post('/sandbox/shortcut', { person: S.me, channel: msg.channel, message_ts: msg.ts, callback_id: 'habops_message' });
+async function shortcut(msg, callback) {
+  const answer = await post('/sandbox/shortcut', { person: S.me, channel: msg.channel, message_ts: msg.ts, callback_id: callback });
   if (!answer.ok) toast(`The shortcut was not taken: ${answer.error}`);
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Channel {
     /// The person of a direct message with the bot.
     pub(super) im_with: Option<String>,
     pub(super) is_archived: bool,
+    pub(super) is_ext_shared: bool,
     pub(super) topic: String,
     pub(super) purpose: String,
     pub(super) created: u64,
@@ -39,6 +40,7 @@ impl Channel {
             is_private: seed.is_private,
             im_with: None,
             is_archived: seed.is_archived,
+            is_ext_shared: seed.is_ext_shared,
             topic: seed.topic,
             purpose: String::new(),
             created,
@@ -110,8 +112,8 @@ impl Channel {
             "id": self.id, "name": self.name, "name_normalized": self.name, "created": self.created,
             "creator": self.creator, "is_archived": self.is_archived, "is_channel": !self.is_private,
             "is_group": self.is_private, "is_im": false, "is_mpim": false, "is_private": self.is_private,
-            "is_general": self.name == "general", "is_shared": false, "is_org_shared": false,
-            "is_ext_shared": false, "is_pending_ext_shared": false, "is_member": self.has(bot),
+            "is_general": self.name == "general", "is_shared": self.is_ext_shared, "is_org_shared": false,
+            "is_ext_shared": self.is_ext_shared, "is_pending_ext_shared": false, "is_member": self.has(bot),
             "context_team_id": team, "num_members": self.members.len(), "topic": set(&self.topic),
             "purpose": set(&self.purpose), "previous_names": [], "unlinked": 0,
         })
@@ -131,6 +133,7 @@ mod tests {
             topic: String::new(),
             is_private: false,
             is_archived: false,
+            is_ext_shared: false,
             members: vec![],
         };
         Channel::new(seed, 0, "U1")

@@ -12,7 +12,7 @@ use super::{
     delivery::{self, Acked, Kind, Unacked},
     message::Message,
     people::{copy_later, grants},
-    state::State,
+    state::{State, now},
     views,
 };
 
@@ -308,6 +308,42 @@ pub(super) fn reacts(
         state.event(json!({
             "type": "reaction_added", "user": person, "reaction": name, "item_user": author,
             "item": {"type": "message", "channel": channel, "ts": ts}, "event_ts": event_ts,
+        }));
+        Ok(())
+    })
+}
+
+/// A person pins a message; the app hears of it.
+pub(super) fn pins(
+    core: &Arc<Core>,
+    person: &str,
+    channel: &str,
+    ts: &str,
+) -> Result<(), &'static str> {
+    core.with(|state| {
+        let person = state.person(person).ok_or("user_not_found")?.id.clone();
+        let channel = state
+            .channel(channel)
+            .ok_or("channel_not_found")?
+            .id
+            .clone();
+        let message = state
+            .channel_mut(&channel)
+            .and_then(|it| it.message_mut(ts));
+        let message = message.ok_or("message_not_found")?;
+        if message.pinned {
+            return Err("already_pinned");
+        }
+        message.pinned = true;
+        let message = message.clone();
+        state.changed("pin", &message);
+        let event_ts = state.next_ts();
+        let item = json!({
+            "type": "message", "channel": channel, "created": now(), "created_by": person, "message": message.for_api(false),
+        });
+        state.event(json!({
+            "type": "pin_added", "user": person, "channel_id": channel, "item": item, "item_user": message.user,
+            "pin_count": 1, "event_ts": event_ts,
         }));
         Ok(())
     })

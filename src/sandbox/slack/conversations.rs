@@ -268,6 +268,7 @@ pub(super) fn create(core: &Arc<Core>, args: &Args) -> Answer {
             topic: String::new(),
             is_private: args.yes("is_private"),
             is_archived: false,
+            is_ext_shared: false,
             members: vec![bot],
         };
         state.add_channel(seed, None);

@@ -111,6 +111,24 @@ impl Slack {
         clicks::reacts(&self.0, person, channel, ts, name)
     }
 
+    /// A person pins a message; `Err` is Slack's word.
+    pub fn pins(&self, person: &str, channel: &str, ts: &str) -> Result<(), &'static str> {
+        clicks::pins(&self.0, person, channel, ts)
+    }
+
+    /// A person comes into a channel, by themselves.
+    pub fn joins(&self, person: &str, channel: &str) {
+        self.0.with(|state| {
+            let ids = (
+                state.person(person).map(|person| person.id.clone()),
+                state.channel(channel).map(|channel| channel.id.clone()),
+            );
+            if let (Some(person), Some(channel)) = ids {
+                state.join(&channel, &person, None);
+            }
+        });
+    }
+
     /// A person archives a channel.
     pub fn archives(&self, person: &str, channel: &str) {
         self.0.with(|state| {

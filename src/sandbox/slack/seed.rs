@@ -100,6 +100,8 @@ pub struct ChannelSeed {
     pub is_private: bool,
     /// Closed to new messages.
     pub is_archived: bool,
+    /// Read by another organisation too.
+    pub is_ext_shared: bool,
     /// The ids of its members.
     pub members: Vec<String>,
 }
@@ -206,6 +208,7 @@ impl Default for Bot {
                 "app_home_opened",
                 "member_joined_channel",
                 "channel_archive",
+                "pin_added",
                 "reaction_added",
             ]),
         }
@@ -329,6 +332,7 @@ fn channels() -> Vec<ChannelSeed> {
         topic: topic.into(),
         is_private: false,
         is_archived: false,
+        is_ext_shared: false,
         members: members.iter().map(ToString::to_string).collect(),
     };
     vec![
@@ -346,6 +350,15 @@ fn channels() -> Vec<ChannelSeed> {
                 "security",
                 "By invitation",
                 &["U0ANA", "U0BO", "U0CYD"],
+            )
+        },
+        ChannelSeed {
+            is_ext_shared: true,
+            ..channel(
+                "C0PARTNERS",
+                "partners",
+                "Shared with another company",
+                &["U0ANA", "U0BO", "U0SOL", "U0HABOPS"],
             )
         },
         ChannelSeed {

@@ -171,6 +171,7 @@ impl State {
             topic: String::new(),
             is_private: true,
             is_archived: false,
+            is_ext_shared: false,
             members: vec![user.into(), self.seed.bot.user_id.clone()],
         };
         self.add_channel(seed, Some(user));
