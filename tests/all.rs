@@ -10,6 +10,7 @@ mod docs;
 mod farm;
 mod fleet;
 mod habitat;
+mod incident;
 mod journey;
 mod load;
 mod page;

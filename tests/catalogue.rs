@@ -112,11 +112,15 @@ fn the_embedded_commands_are_without_fault() {
     freeze
     help
     incident close
+    incident export
     incident link
     incident list
     incident note
     incident open
+    incident recap
+    incident role
     incident timeline
+    recap
     retry
     self
     services
@@ -781,16 +785,21 @@ fn the_composer_gets_names_arguments_and_their_words() {
           "values": []
         },
         {
-          "name": "--place",
+          "name": "--channel",
           "values": [
             "thread",
-            "channel"
+            "here",
+            "new"
           ]
+        },
+        {
+          "name": "--pd",
+          "values": []
         }
       ],
       "name": "incident open",
       "summary": "Open an incident: its thread or channel hears every answer until it is closed.",
-      "usage": "incident open <title> [--place <thread|channel>]"
+      "usage": "incident open <title> [--channel <thread|here|new>] [--pd <text>]"
     }
     "##);
 }
@@ -890,7 +899,13 @@ fn every_method_called_has_its_scope_and_no_scope_is_without_use() {
         .collect();
     assert_eq!(granted, called);
     for need in manifest::NEEDS {
-        let called_by_slack = ["commands", "app_mentions:read"].contains(&need.scope);
+        let called_by_slack = [
+            "commands",
+            "app_mentions:read",
+            "pins:read",
+            "reactions:read",
+        ]
+        .contains(&need.scope);
         assert_eq!(called_by_slack, need.methods.is_empty(), "{}", need.scope);
     }
 }

@@ -544,7 +544,7 @@ fn an_incident_keeps_notes_links_and_its_timeline_until_it_is_closed() {
 fn a_channel_can_be_the_place_of_an_incident() {
     World::run(async |world| {
         let ana = world.person("ana").at("general");
-        ana.types("/habops incident open \"search is slow\" --place channel")
+        ana.types("/habops incident open \"search is slow\" --channel here")
             .await;
         world.sees("general", "search is slow").await;
         world.comes_to_rest().await;

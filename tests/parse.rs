@@ -180,16 +180,16 @@ fn meaning(typed: &str) -> String {
     r#"incident open title="search is slow""#
 )]
 #[case::quoted(
-    "incident open \"search is slow\" --place channel",
-    r#"incident open place="channel" title="search is slow""#
+    "incident open \"search is slow\" --channel here",
+    r#"incident open channel="here" title="search is slow""#
 )]
 #[case::option_first(
-    "incident open --place thread search is slow",
-    r#"incident open place="thread" title="search is slow""#
+    "incident open --channel thread search is slow",
+    r#"incident open channel="thread" title="search is slow""#
 )]
 #[case::inline_option(
-    "incident open x --place=thread",
-    r#"incident open place="thread" title="x""#
+    "incident open x --channel=thread",
+    r#"incident open channel="thread" title="x""#
 )]
 #[case::global_flags(
     "status api --here --by-hand --json --incident 17 --reason 'why not'",
@@ -327,7 +327,7 @@ fn what_cannot_be_understood_is_refused_with_what_to_do() {
         "freeze live",
         "freeze lvie migration",
         "unfreeze everything",
-        "incident open x --place hall",
+        "incident open x --channel hall",
         "incident link operations",
         "incident note",
         "incident note \"  \"",

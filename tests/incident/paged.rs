@@ -1,0 +1,336 @@
+//! What PagerDuty tells: an incident opens with its evidence before anybody asks, storms are one incident, and each thing counts once.
+
+use habops::{
+    config,
+    domain::{
+        actor::Actor,
+        ids::IncidentId,
+        inbound::Signal,
+        incident::{EntryKind, IncidentState},
+        paging,
+    },
+};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::{card, incidents, lines, timeline};
+use crate::world::{Setup, World, of_metadata, words};
+
+/// As the sandbox's configuration has it.
+const SECRET: &str = "sandbox-webhook-secret";
+
+/// PagerDuty, as far as habops sees it.
+struct Pager<'w> {
+    world: &'w World,
+    url: String,
+}
+
+impl<'w> Pager<'w> {
+    fn new(world: &'w World) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listen = config::load(&world.config()).unwrap().http.listen;
+        Self {
+            world,
+            url: format!("http://{listen}/pagerduty"),
+        }
+    }
+
+    /// Sends an event, signed, and says what was answered.
+    async fn sends(&self, hook: &str, kind: &str, data: Value) -> u16 {
+        self.sends_as(hook, &format!("01-{hook}"), kind, data).await
+    }
+
+    async fn sends_as(&self, hook: &str, id: &str, kind: &str, data: Value) -> u16 {
+        let agent = json!({"id": "PANA001", "type": "user_reference", "summary": "Ana Lima"});
+        let body = json!({"event": {
+            "id": id, "event_type": kind, "resource_type": "incident", "occurred_at": Timestamp::now(),
+            "agent": agent, "client": null, "data": data,
+        }});
+        let body = body.to_string();
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        let signature = format!("v1={}", hex::encode(mac.finalize().into_bytes()));
+        let call = reqwest::Client::new()
+            .post(&self.url)
+            .header("X-Webhook-Id", hook)
+            .header("X-PagerDuty-Signature", signature)
+            .body(body);
+        call.send().await.unwrap().status().as_u16()
+    }
+
+    /// A trigger that has led to an open incident whose evidence is there: the incident's id.
+    async fn triggers(&self, page: &str, title: &str) -> String {
+        let data = described(page, "P393ZNQ", title, "triggered");
+        let hook = format!("hook-{page}");
+        let answered = self.sends(&hook, "incident.triggered", data).await;
+        assert_eq!(answered, 202);
+        let opened = self.of_page(page).await;
+        self.rests().await;
+        opened
+    }
+
+    /// The incident that a page of PagerDuty's belongs to.
+    async fn of_page(&self, page: &str) -> String {
+        let what = format!("an incident for {page}");
+        self.world
+            .eventually(&what, async || {
+                let all = incidents(self.world).await;
+                let has = |it: &&habops::domain::incident::Incident| {
+                    it.pagerduty.iter().any(|known| known.id == page)
+                };
+                all.iter().find(has).map(|it| it.id.to_string())
+            })
+            .await
+    }
+
+    /// Until everything that was told is dealt with.
+    async fn rests(&self) {
+        self.world
+            .eventually("everything told to be dealt with", async || {
+                let heard = self.world.store.heard(1).await.unwrap();
+                heard.is_empty().then_some(())
+            })
+            .await;
+        self.world.comes_to_rest().await;
+    }
+}
+
+fn described(id: &str, service: &str, title: &str, status: &str) -> Value {
+    json!({
+        "id": id, "type": "incident", "html_url": format!("https://acme.pagerduty.com/incidents/{id}"), "number": 2,
+        "status": status, "title": title, "urgency": "high", "priority": null,
+        "service": {"id": service, "type": "service_reference", "summary": "API Service"},
+        "assignees": [{"id": "PBOH002", "type": "user_reference", "summary": "Bo Haugen"}],
+    })
+}
+
+#[test]
+fn a_trigger_opens_an_incident_with_the_evidence_in_its_thread() {
+    Setup::default().with_webhooks().run(async |world| {
+        let pager = Pager::new(world);
+        let id = pager.triggers("Q1", "login \"fails\" for <b>all</b>").await;
+        let card = card(world, &id);
+        assert_eq!(card.channel, "C0OPERATIONS");
+        let told = words(&card);
+        for wanted in [
+            "login \"fails\" for <b>all</b>",
+            "Bo Haugen has it",
+            "incidents/Q1",
+        ] {
+            assert!(told.contains(wanted), "no {wanted}: {told}");
+        }
+        let thread = world.slack().thread("operations", &card.ts);
+        let status = thread
+            .iter()
+            .find(|message| words(message).contains("live-builder-api-0"));
+        let status = status.expect("the status of what the service is about");
+        assert_eq!(of_metadata(status, "state"), "done");
+        for operation in world.operations().await {
+            assert_eq!(operation.actor, Actor::PagerDuty);
+            assert!(!operation.changes, "PagerDuty changes nothing");
+        }
+        let lines = lines(world, &id).await;
+        assert!(
+            lines
+                .iter()
+                .any(|it| it.starts_with("PagerDuty triggered: login")),
+            "{lines:?}"
+        );
+    });
+}
+
+#[test]
+fn each_webhook_counts_once_however_often_it_comes() {
+    Setup::default().with_webhooks().run(async |world| {
+        let pager = Pager::new(world);
+        let id = pager.triggers("Q1", "login fails").await;
+        let again = described("Q1", "P393ZNQ", "login fails", "triggered");
+        let acknowledged = described("Q1", "P393ZNQ", "login fails", "acknowledged");
+        for _ in 0..3 {
+            // The same delivery again, and the same event under another delivery.
+            let first = pager.sends("hook-Q1", "incident.triggered", again.clone());
+            assert_eq!(first.await, 202);
+            let other = pager.sends_as("other", "01-hook-Q1", "incident.triggered", again.clone());
+            assert_eq!(other.await, 202);
+            let third = pager.sends("hook-2", "incident.acknowledged", acknowledged.clone());
+            assert_eq!(third.await, 202);
+        }
+        pager.rests().await;
+        assert_eq!(incidents(world).await.len(), 1);
+        let lines = lines(world, &id).await;
+        let count = |words: &str| lines.iter().filter(|it| it.contains(words)).count();
+        assert_eq!(count("acknowledged by Ana Lima"), 1, "{lines:?}");
+        assert_eq!(count("PagerDuty triggered"), 1, "{lines:?}");
+        assert!(
+            words(&card(world, &id)).contains("acknowledged"),
+            "the card tells"
+        );
+    });
+}
+
+#[test]
+fn a_storm_is_one_incident_and_another_service_another() {
+    Setup::default().with_webhooks().run(async |world| {
+        let pager = Pager::new(world);
+        let storm = (0..25).map(|n| {
+            let (pager, page) = (&pager, format!("QS{n}"));
+            async move {
+                let data = described(&page, "P393ZNQ", &format!("error {n}"), "triggered");
+                pager
+                    .sends(&format!("hook-{page}"), "incident.triggered", data)
+                    .await
+            }
+        });
+        let answers = futures_util::future::join_all(storm).await;
+        assert!(answers.iter().all(|status| *status == 202), "{answers:?}");
+        let id = pager.of_page("QS0").await;
+        let data = described("QB1", "PSEARCH", "search is down", "triggered");
+        assert_eq!(pager.sends("hook-b", "incident.triggered", data).await, 202);
+        let other = pager.of_page("QB1").await;
+        pager.rests().await;
+        let all = incidents(world).await;
+        assert_eq!(all.len(), 2, "{all:#?}");
+        assert_eq!(all[0].triggers, 25);
+        let told = world.sees("operations", "triggered 25 times").await;
+        assert_eq!(told.thread_ts, Some(card(world, &id).ts));
+        assert_ne!(id, other);
+        let evidence = world.operations().await.into_iter();
+        let looks = evidence.filter(|it| it.text.starts_with("status "));
+        assert_eq!(
+            looks.count(),
+            2,
+            "the evidence is looked for once an incident"
+        );
+    });
+}
+
+#[test]
+fn what_happens_in_pagerduty_is_on_the_card_and_the_timeline() {
+    Setup::default().with_webhooks().run(async |world| {
+        let pager = Pager::new(world);
+        let id = pager.triggers("Q1", "login fails").await;
+        let mut data = described("Q1", "P393ZNQ", "login fails", "acknowledged");
+        data["assignees"] = json!([{"id": "PCYD003", "summary": "Cyd Okafor"}]);
+        pager.sends("h1", "incident.reassigned", data.clone()).await;
+        data["priority"] = json!({"id": "P1", "summary": "P1"});
+        pager.sends("h2", "incident.priority_updated", data.clone()).await;
+        pager.sends("h3", "incident.escalated", data.clone()).await;
+        let reference = json!({"id": "Q1", "type": "incident_reference", "summary": "login fails"});
+        let note = json!({"id": "N1", "type": "incident_note", "incident": reference, "content": "restarted <@U0ANA>"});
+        pager.sends("h4", "incident.annotated", note).await;
+        let responder = json!({"type": "incident_responder", "incident": reference, "message": "please look", "state": "pending",
+            "user": {"id": "PBOH002", "type": "user_reference", "summary": "Bo Haugen"}});
+        pager.sends("h5", "incident.responder.added", responder.clone()).await;
+        // Whoever is asked to help is told what happened so far, and nobody else is.
+        let recap = world.person("bo").hears("Nothing was tried so far").await;
+        assert_eq!(recap.thread_ts, Some(card(world, &id).ts));
+        let mut joined = responder;
+        joined["state"] = json!("joined");
+        pager.sends("h6", "incident.responder.replied", joined).await;
+        data["status"] = json!("resolved");
+        pager.sends("h7", "incident.resolved", data).await;
+        pager.rests().await;
+        let told = words(&card(world, &id));
+        assert!(told.contains("resolved, P1, Cyd Okafor has it"), "{told}");
+        let entries = timeline(world, &id).await;
+        let of_pagerduty: Vec<String> = entries
+            .iter()
+            .filter(|it| it.actor == Actor::PagerDuty && it.kind != EntryKind::Ended)
+            .map(|it| it.text.clone())
+            .collect();
+        insta::assert_snapshot!(of_pagerduty.join("\n"), @r"
+        PagerDuty triggered: login fails
+        opened: login fails
+        PagerDuty: reassigned by Ana Lima; Cyd Okafor has it
+        PagerDuty: priority P1 by Ana Lima
+        PagerDuty: escalated by Ana Lima; Cyd Okafor has it
+        PagerDuty: note by Ana Lima: restarted <@U0ANA>
+        PagerDuty: Bo Haugen was asked to help by Ana Lima: please look
+        PagerDuty: Bo Haugen answered: joined: please look
+        PagerDuty: resolved by Ana Lima
+        ");
+        assert!(world.slack().ephemerals("cyd").is_empty());
+        // A page that no incident knows changes nothing.
+        let stranger = described("QX", "P393ZNQ", "unknown", "resolved");
+        assert_eq!(pager.sends("h8", "incident.resolved", stranger).await, 202);
+        pager.rests().await;
+        assert_eq!(incidents(world).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_person_binds_an_incident_to_a_page_and_hears_of_it() {
+    Setup::default().with_webhooks().run(async |world| {
+        let pager = Pager::new(world);
+        let ana = world.person("ana");
+        ana.types("/habops incident open \"login fails\" --pd Q9")
+            .await;
+        let id = pager.of_page("Q9").await;
+        let data = described("Q9", "P393ZNQ", "login fails", "acknowledged");
+        pager.sends("h1", "incident.acknowledged", data).await;
+        pager.rests().await;
+        assert!(words(&card(world, &id)).contains("acknowledged, Bo Haugen has it"));
+        ana.types("/habops incident open \"again\" --pd Q9").await;
+        ana.hears("belongs to").await;
+        // It may be over in PagerDuty only after it was closed here: the record still hears of it.
+        ana.runs("/habops incident close").await;
+        let data = described("Q9", "P393ZNQ", "login fails", "resolved");
+        pager.sends("h2", "incident.resolved", data).await;
+        pager.rests().await;
+        let all = incidents(world).await;
+        assert_eq!((all.len(), all[0].state), (1, IncidentState::Closed));
+        assert!(all[0].pagerduty[0].is_resolved());
+    });
+}
+
+#[test]
+fn what_was_heard_before_a_crash_is_dealt_with_after_it() {
+    Setup::default()
+        .with_webhooks()
+        .without_the_app()
+        .run(async |world| {
+            let event = paging::Event {
+                id: "01".to_owned(),
+                kind: paging::Kind::Triggered,
+                at: Timestamp::now(),
+                by: None,
+                incident: paging::PagerDutyIncident {
+                    title: Some("login fails".to_owned()),
+                    ..paging::PagerDutyIncident::of_id("Q1")
+                },
+                text: None,
+                whom: None,
+                is_person: false,
+                state: None,
+            };
+            let signal = Signal::PagerDuty {
+                event: Box::new(event),
+            };
+            let keys = vec!["pagerduty:hook".to_owned()];
+            assert!(
+                world
+                    .store
+                    .hear(keys.clone(), Timestamp::now(), &signal)
+                    .await
+                    .unwrap()
+            );
+            assert!(
+                !world
+                    .store
+                    .hear(keys, Timestamp::now(), &signal)
+                    .await
+                    .unwrap()
+            );
+            world.start().await;
+            let pager = Pager::new(world);
+            let id = pager.of_page("Q1").await;
+            pager.rests().await;
+            assert_eq!(
+                id.parse::<IncidentId>().unwrap(),
+                incidents(world).await[0].id
+            );
+            assert!(words(&card(world, &id)).contains("login fails"));
+        });
+}
