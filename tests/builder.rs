@@ -1,0 +1,3 @@
+//! Builder's API: the client against every way it can say no, and the commands on releases and jobs, end to end.
+
+mod client;
