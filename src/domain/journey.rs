@@ -513,6 +513,9 @@ pub struct Outcome {
     pub output: Output,
     /// Applied in the transaction that writes the end state.
     pub effects: Vec<Effect>,
+    /// What would be typed to undo what was done, and no more than that; offered as an Undo button where it is the catalogue's
+    /// `inverse` of the command.
+    pub undo: Option<String>,
 }
 
 impl From<Output> for Outcome {
@@ -520,11 +523,19 @@ impl From<Output> for Outcome {
         Self {
             output,
             effects: Vec::new(),
+            undo: None,
         }
     }
 }
 
 impl Outcome {
+    /// With the command that undoes it.
+    #[must_use]
+    pub fn undo(mut self, command: impl Into<String>) -> Self {
+        self.undo = Some(command.into());
+        self
+    }
+
     /// With one more effect.
     #[must_use]
     pub fn effect(mut self, effect: Effect) -> Self {

@@ -88,6 +88,12 @@ pub enum Part {
         /// What would be typed after `/habops`.
         command: String,
     },
+    /// The way back from what was done: an Undo button in Slack, a line to type in a terminal. The pipeline adds it, out of what
+    /// an outcome says and the catalogue's `inverse`. Pressing it enters the command as typed, which opens its own card.
+    Undo {
+        /// What would be typed after `/habops`.
+        command: String,
+    },
     /// A place to look.
     Link {
         /// What is there.
@@ -295,6 +301,7 @@ impl Output {
                     change(label);
                     change(command);
                 }
+                Part::Undo { command } => change(command),
                 Part::Link { label, .. } => change(label),
                 Part::Ask { question, .. } => change(question),
             }

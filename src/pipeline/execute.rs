@@ -393,6 +393,10 @@ impl Pipeline {
                 command: format!("retry {}", operation.id),
             });
         }
+        if let (Some(command), Some(routed)) = (outcome.undo, done.routed) {
+            let spec = routed.authorized().parsed().spec();
+            output.parts.extend(self.undo(spec, command));
+        }
         let redacted = self.redacted(output).await;
         let (shown, offers) = self.shown(&operation, state, &seen, Lane::Verdict, &redacted);
         wishes.extend(shown);

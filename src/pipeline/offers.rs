@@ -7,6 +7,7 @@ use super::{Case, Pipeline, execute::entered_again, outbox::at_place};
 use crate::{
     domain::{
         actor::Actor,
+        command::CommandSpec,
         failure::{Failure, Refusal},
         ids::OperationId,
         inbound::{Ack, Pressed, Typed, Via},
@@ -14,7 +15,9 @@ use crate::{
         message::{About, Carrier, Lane, MessageKey, Wish},
         operation::{Offer, Operation, State},
         output::{Action, HostState, Output, Part, Status},
+        parse::parse,
         place::{PlaceKind, Whence},
+        text::normalise,
     },
     store::{Change, UseOffer},
 };
@@ -188,6 +191,17 @@ impl Pipeline {
             .enter_again(key, text, actor.clone(), operation.whence.clone())
             .await?;
         Ok(refused.unwrap_or_else(|| Output::new(Status::Done, title)))
+    }
+
+    /// The way back that an outcome names, where the catalogue says that its command has one and this is it.
+    pub(super) fn undo(&self, spec: &CommandSpec, command: String) -> Option<Part> {
+        let inverse = spec.inverse.as_ref()?;
+        let understood = parse(&normalise(&command), &self.parts.commands, self.now());
+        if understood.is_ok_and(|parsed| parsed.spec().name == *inverse) {
+            return Some(Part::Undo { command });
+        }
+        warn!("`{}` cannot be undone by `{command}`", spec.name);
+        None
     }
 
     async fn enter_again(

@@ -188,14 +188,16 @@ impl Pipeline {
         let mut offers = Vec::new();
         let mut choices = Vec::new();
         output.parts.retain(|part| {
-            let Part::Next { label, command } = part else {
-                return true;
+            let (label, action, command) = match part {
+                Part::Next { label, command } => (label.as_str(), Action::Next, command),
+                Part::Undo { command } => ("Undo", Action::Undo, command),
+                _ => return true,
             };
-            let mut offer = self.offer(Action::Next, operation, None);
+            let mut offer = self.offer(action, operation, None);
             offer.command = Some(command.clone());
             choices.push(Choice {
-                label: label.clone(),
-                action: Action::Next,
+                label: label.to_owned(),
+                action,
                 offer: offer.id.to_string(),
                 typed: command.clone(),
                 weight: Weight::Plain,

@@ -345,7 +345,7 @@ fn without_files(output: &Output) -> Output {
     output.parts.retain(|part| {
         !matches!(
             part,
-            Part::File { .. } | Part::Ask { .. } | Part::Next { .. }
+            Part::File { .. } | Part::Ask { .. } | Part::Next { .. } | Part::Undo { .. }
         )
     });
     output

@@ -188,6 +188,7 @@ impl Hand {
             Part::Next { label, command } => {
                 format!("Next: {}  ({})", self.typed(command), self.line(label))
             }
+            Part::Undo { command } => format!("Undo: {}", self.typed(command)),
             Part::Link { label, url } => format!("{}: {}", self.line(label), self.line(url)),
             Part::Ask { question, choices } => self.ask(question, choices),
         }
@@ -273,7 +274,7 @@ impl Hand {
 fn is_one_line(part: &Part) -> bool {
     matches!(
         part,
-        Part::Next { .. } | Part::Link { .. } | Part::File { .. }
+        Part::Next { .. } | Part::Undo { .. } | Part::Link { .. } | Part::File { .. }
     )
 }
 

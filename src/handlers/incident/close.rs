@@ -66,6 +66,7 @@ impl Handler for Close {
         Ok(Outcome {
             output,
             effects: outcome_effects,
+            undo: None,
         })
     }
 }
