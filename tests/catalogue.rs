@@ -107,6 +107,7 @@ fn the_embedded_commands_are_without_fault() {
     approve
     audit
     cancel
+    demote
     deny
     diagnose
     freeze
@@ -120,6 +121,13 @@ fn the_embedded_commands_are_without_fault() {
     incident recap
     incident role
     incident timeline
+    jobs
+    jobs cancel
+    jobs cancel-dispatching
+    jobs promote
+    jobs show
+    jobs start
+    promote
     recap
     retry
     self

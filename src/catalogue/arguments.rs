@@ -180,9 +180,10 @@ fn positions(top: &Section<'_>, args: &[At<ArgSpec>]) {
             );
             top.fault(arg.line, "arg.kind", reason);
         }
-        let missing = before
-            .iter()
-            .find(|before| may_miss(&before.value) && before.value.kind != ArgKind::Choice);
+        // A last word is the required one's also where none of the many stands before it.
+        let missing = before.iter().find(|before| {
+            may_miss(&before.value) && before.value.kind != ArgKind::Choice && !before.value.many
+        });
         if let (false, Some(missing)) = (may_miss(&arg.value), missing) {
             let reason = format!(
                 "`{name}` is required, but stands after `{}`, which is not",

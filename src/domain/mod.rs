@@ -22,6 +22,7 @@ pub mod policy;
 pub mod recap;
 pub mod records;
 pub mod redact;
+pub mod release;
 pub mod routing;
 pub mod service;
 pub mod story;

@@ -216,7 +216,9 @@ impl Reader<'_> {
             let many_before = specs[..at].iter().any(|before| before.many);
             let count = match rest.first() {
                 None => 0,
-                // All but the last word, which the argument after it needs; a single word is its own, so that the other is missing.
+                // All but the last word, which the argument after it needs; a single word is its own, so that the other is missing,
+                // unless it may be left out.
+                Some(_) if !last && spec.many && spec.optional => rest.len() - 1,
                 Some(_) if !last && spec.many => (rest.len() - 1).max(1),
                 Some(_) if last && !many_before && takes_rest(spec) => rest.len(),
                 Some(word) if !last && passes_over(spec, word) => 0,

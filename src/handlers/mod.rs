@@ -5,12 +5,16 @@
 pub mod about;
 pub mod approvals;
 pub mod audit;
+pub mod demote;
 pub mod diagnose;
 pub mod freeze;
 pub mod help;
 mod hosts;
 pub mod incident;
+pub mod jobs;
 pub mod operations;
+pub mod promote;
+mod releases;
 pub mod runbook;
 pub mod services;
 pub mod status;
@@ -47,7 +51,8 @@ use crate::{
 /// What a handler answers with.
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// One command's deeds.
+/// One command's deeds. What undoes them, if anything does, the outcome says ([`Outcome::undo`]): the inverse of the catalogue with
+/// exactly what was done as its arguments.
 pub trait Handler: Send + Sync + 'static {
     /// Its arguments, as the catalogue's file names them.
     type Args: DeserializeOwned + Send;
@@ -269,6 +274,7 @@ impl Registry {
             "approve" => operations::Approve,
             "audit" => audit::Audit,
             "cancel" => operations::Cancel,
+            "demote" => demote::Demote,
             "deny" => operations::Deny,
             "diagnose" => diagnose::Diagnose,
             "freeze" => freeze::Freeze,
@@ -282,6 +288,13 @@ impl Registry {
             "incident_recap" => incident::Recap,
             "incident_role" => incident::Role,
             "incident_timeline" => incident::Timeline,
+            "jobs" => jobs::Jobs,
+            "jobs_cancel" => jobs::cancel::Cancel,
+            "jobs_cancel_dispatching" => jobs::cancel::CancelDispatching,
+            "jobs_promote" => jobs::promote::Promote,
+            "jobs_show" => jobs::show::Show,
+            "jobs_start" => jobs::start::Start,
+            "promote" => promote::Promote,
             "retry" => operations::Retry,
             "self" => about::About,
             "services" => services::Services,

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    builder,
+    builder::Builder,
     ec2::Ec2,
     fault::Fault,
     nodes::Nodes,
@@ -27,6 +27,8 @@ pub struct Sandbox {
     pub slack: Slack,
     /// The nodes.
     pub nodes: Nodes,
+    /// Builder.
+    pub builder: Builder,
     /// The configuration written for habops.
     pub config: PathBuf,
     addresses: Value,
@@ -63,10 +65,14 @@ impl Sandbox {
         let (ec2_listener, ec2_url) = loopback().await?;
         let ec2 = Ec2::start(ec2_listener, &nodes, stop.clone());
         let (builder_listener, builder_url) = loopback().await?;
-        builder::start(builder_listener, stop.clone());
+        let builder = Builder::start(builder_listener, stop.clone());
         let (pagerduty_listener, pagerduty_url) = loopback().await?;
         pagerduty::start(pagerduty_listener, stop.clone());
-        let faults: Vec<Arc<dyn Fault>> = vec![Arc::new(nodes.clone()), Arc::new(ec2)];
+        let faults: Vec<Arc<dyn Fault>> = vec![
+            Arc::new(nodes.clone()),
+            Arc::new(ec2),
+            Arc::new(builder.clone()),
+        ];
         let options = Options {
             commands,
             faults,
@@ -101,6 +107,7 @@ impl Sandbox {
         Ok(Self {
             slack,
             nodes,
+            builder,
             config,
             addresses,
         })
@@ -191,6 +198,9 @@ connect_timeout = "5s"
 url = "{builder}"
 token = {{ file = "files/builder-token" }}
 
+[promote.groups]
+builder = ["core/builder-api", "core/builder-api-proxy", "core/builder-jobsrv"]
+
 [pagerduty]
 url = "{pagerduty}"
 token = {{ file = "files/pagerduty-token" }}
@@ -199,7 +209,7 @@ schedules = ["PI7DH85"]
 webhook_secrets = [{{ file = "files/pagerduty-webhook" }}]
 
 [policy]
-console = ["member", "operator"]
+console = ["member", "operator", "release"]
 
 [policy.roles]
 member = ["*"]
