@@ -52,6 +52,19 @@ fn groups_are_listed_by_what_matters_and_shown_with_where_they_failed() {
 }
 
 #[test]
+fn a_look_that_builder_refuses_says_why_to_all_and_where_to_look() {
+    World::run(async |world| {
+        world.breaks("builder-no-shard");
+        let dee = world.person("dee");
+        for typed in ["/habops jobs", "/habops jobs show 7"] {
+            let shown = words(&dee.runs(typed).await);
+            assert!(shown.contains("NO_SHARD (503, rt:route:2)"), "{shown}");
+            assert!(shown.contains("Diagnose router"), "{shown}");
+        }
+    });
+}
+
+#[test]
 fn a_group_is_promoted_as_far_as_builder_really_does() {
     World::run(async |world| {
         let cyd = world.person("cyd");

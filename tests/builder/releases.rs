@@ -218,15 +218,30 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
 fn where_builder_cannot_be_asked_nothing_is_begun_and_the_service_is_named() {
     World::run(async |world| {
         let cyd = world.person("cyd");
-        for (fault, wanted) in [
-            ("builder-no-shard", "NO_SHARD (503, rt:route:2)"),
-            ("builder-timeout", "TIMEOUT (504, net:route:3)"),
-            ("builder-page", "builder-api-proxy answers 502 by itself"),
-            ("builder-empty", "nothing that could be read"),
+        for (fault, wanted, button) in [
+            (
+                "builder-no-shard",
+                "NO_SHARD (503, rt:route:2)",
+                Some("Diagnose router"),
+            ),
+            (
+                "builder-timeout",
+                "TIMEOUT (504, net:route:3)",
+                Some("Diagnose api"),
+            ),
+            (
+                "builder-page",
+                "builder-api-proxy answers 502 by itself",
+                Some("Diagnose api"),
+            ),
+            ("builder-empty", "nothing that could be read", None),
         ] {
             world.breaks(fault);
             let said = cyd.types(&format!("/habops promote {NEW} stable")).await;
-            cyd.hears(wanted).await;
+            let heard = cyd.hears(wanted).await;
+            if let Some(label) = button {
+                assert!(words(&heard).contains(label), "{}", words(&heard));
+            }
             assert_eq!(
                 world.ended(&said.operation).await.state,
                 State::Refused,
@@ -234,6 +249,20 @@ fn where_builder_cannot_be_asked_nothing_is_begun_and_the_service_is_named() {
             );
             world.mends(fault);
         }
+        assert!(told(world).is_empty());
+    });
+}
+
+#[test]
+fn by_hand_is_what_one_would_type_and_the_token_is_not_in_it() {
+    World::run(async |world| {
+        let cyd = world.person("cyd");
+        let typed = format!("promote {NEW} stable --by-hand");
+        let (state, shown) = approved(&cyd, world, &typed).await;
+        assert_eq!(state, "done", "{shown}");
+        let line = format!("hab pkg promote {NEW} stable --url http://127.0.0.1");
+        assert!(shown.contains(&line), "{shown}");
+        assert!(!shown.contains("_sandbox"), "{shown}");
         assert!(told(world).is_empty());
     });
 }
