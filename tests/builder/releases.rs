@@ -42,9 +42,7 @@ fn a_release_is_promoted_after_its_card_and_the_way_back_is_a_button() {
         cyd.presses(&card, "Approve").await;
         let end = world.shows(&said.operation, "done").await;
         assert!(words(&end).contains("is in stable"), "{}", words(&end));
-        let put = format!(
-            "PUT /v1/depot/channels/core/stable/pkgs/builder-api/6085/20171120084512/promote"
-        );
+        let put = "PUT /v1/depot/channels/core/stable/pkgs/builder-api/6085/20171120084512/promote";
         assert_eq!(told(world), [put]);
         assert_eq!(
             world.sandbox.builder.channels_of(NEW),
