@@ -194,6 +194,11 @@ identity_file = "files/habitat-srv-admin"
 known_hosts = "files/known_hosts"
 connect_timeout = "5s"
 
+[restart]
+cool_down = "5m"
+comes_up_within = "20s"
+watch = "15s"
+
 [builder]
 url = "{builder}"
 token = {{ file = "files/builder-token" }}

@@ -3,17 +3,19 @@
 use super::super::fault::{Fault, FaultState, NodeState};
 use super::Nodes;
 use super::server::Gate;
-use super::state::{Node, TroubleKind};
+use super::state::{Node, Quirk, Service, TroubleKind};
 
 /// What a fault does to its node.
 #[derive(Clone, Copy)]
 enum Breaks {
     Trouble(TroubleKind),
+    Restarts(Quirk),
+    CrashLoop,
     Gate(Gate),
 }
 
 /// The faults the page offers: name, node, what it does, title, about.
-const FAULTS: [(&str, &str, Breaks, &str, &str); 5] = [
+const FAULTS: [(&str, &str, Breaks, &str, &str); 9] = [
     (
         "timeout-storm",
         "live-builder-api-0",
@@ -49,9 +51,44 @@ const FAULTS: [(&str, &str, Breaks, &str, &str); 5] = [
         "live-builder-sessionsrv-0 is down",
         "Connections are refused and those it had are closed.",
     ),
+    (
+        "crash-loop",
+        "live-builder-admin-0",
+        Breaks::CrashLoop,
+        "Crash loop on live-builder-admin-0",
+        "Its first service crashes ten seconds after each start, until it is restarted by somebody.",
+    ),
+    (
+        "restart-no-help",
+        "live-builder-api-0",
+        Breaks::Restarts(Quirk::Stubborn),
+        "Restarts do not help on live-builder-api-0",
+        "What is wrong there stays wrong when its Supervisor or a service of it is restarted.",
+    ),
+    (
+        "stays-down",
+        "live-builder-originsrv-0",
+        Breaks::Restarts(Quirk::StaysDown),
+        "live-builder-originsrv-0 does not come up again",
+        "After the next restart its first service stays down.",
+    ),
+    (
+        "dirty-stop",
+        "live-builder-datastore-0",
+        Breaks::Restarts(Quirk::DirtyStop),
+        "Dirty stops on live-builder-datastore-0",
+        "Its stop leaves PostgreSQL's lock files, and the next start fails on them. Turning this off removes them.",
+    ),
 ];
 
-/// The faults of the table, and each of `frozen`, `hostkey` and `down` on any other node as `frozen:NODE`.
+impl Breaks {
+    /// Whether it can be turned on for any node, as `frozen:NODE`. A storm belongs to its node, where it has a cure.
+    fn anywhere(self) -> bool {
+        !matches!(self, Self::Trouble(_))
+    }
+}
+
+/// The faults of the table, and all but the storms on any other node as `frozen:NODE`.
 impl Fault for Nodes {
     fn list(&self) -> Vec<FaultState> {
         let offered = FAULTS
@@ -67,9 +104,8 @@ impl Fault for Nodes {
             FAULTS
                 .iter()
                 .filter_map(|&(name, usual, breaks, _, about)| {
-                    let shown = matches!(breaks, Breaks::Gate(_))
-                        && usual != node.name
-                        && self.is_on(&node.name, breaks);
+                    let shown =
+                        breaks.anywhere() && usual != node.name && self.is_on(&node.name, breaks);
                     shown.then(|| FaultState {
                         name: format!("{name}:{}", node.name),
                         title: format!("{name}: {}", node.name),
@@ -91,8 +127,8 @@ impl Fault for Nodes {
         };
         match (breaks, node) {
             (_, None) => self.turn(usual, breaks, on),
-            (Breaks::Gate(_), Some(node)) => self.turn(node, breaks, on),
-            (Breaks::Trouble(_), Some(_)) => false,
+            (_, Some(node)) if breaks.anywhere() => self.turn(node, breaks, on),
+            (_, Some(_)) => false,
         }
     }
 
@@ -123,14 +159,28 @@ impl Nodes {
                 "timeout-storm"
             }
             Gate::Open if self.is_on(name, Breaks::Trouble(TroubleKind::NoShard)) => "no-shard",
-            Gate::Open => "ok",
+            Gate::Open => self.restarts_badly(name),
         }
     }
 
+    fn restarts_badly(&self, name: &str) -> &'static str {
+        let quirks = [
+            (Breaks::CrashLoop, "crash-loop"),
+            (Breaks::Restarts(Quirk::Stubborn), "restart-no-help"),
+            (Breaks::Restarts(Quirk::StaysDown), "stays-down"),
+            (Breaks::Restarts(Quirk::DirtyStop), "dirty-stop"),
+        ];
+        let found = quirks.iter().find(|(breaks, _)| self.is_on(name, *breaks));
+        found.map_or("ok", |(_, word)| word)
+    }
+
     fn is_on(&self, node: &str, breaks: Breaks) -> bool {
+        let state = || Node::read(&self.folder(node));
         match breaks {
-            Breaks::Trouble(kind) => {
-                Node::read(&self.folder(node)).is_ok_and(|node| node.troubled(kind))
+            Breaks::Trouble(kind) => state().is_ok_and(|node| node.troubled(kind)),
+            Breaks::Restarts(quirk) => state().is_ok_and(|node| node.is(quirk)),
+            Breaks::CrashLoop => {
+                state().is_ok_and(|node| node.services.iter().any(Service::crashes))
             }
             Breaks::Gate(gate) => self
                 .inner
@@ -145,13 +195,16 @@ impl Nodes {
             return false;
         };
         match breaks {
-            Breaks::Trouble(kind) => {
-                let changed = Node::change(&self.folder(node), |node| node.trouble(kind, on));
-                if let Err(error) = &changed {
-                    tracing::error!(%error, "cannot change what is wrong with {node}");
+            Breaks::Trouble(kind) => self.change(node, |node| node.trouble(kind, on)),
+            Breaks::CrashLoop => self.change(node, |node| node.crash_loop(on)),
+            Breaks::Restarts(quirk) => self.change(node, |node| {
+                node.quirks.retain(|known| *known != quirk);
+                if on {
+                    node.quirks.push(quirk);
+                } else if quirk == Quirk::DirtyStop {
+                    node.left_locks = false;
                 }
-                changed.is_ok()
-            }
+            }),
             Breaks::Gate(gate) => {
                 sender.send_if_modified(|present| {
                     let wanted = match (on, *present == gate) {
@@ -164,5 +217,13 @@ impl Nodes {
                 true
             }
         }
+    }
+
+    fn change(&self, node: &str, change: impl FnOnce(&mut Node)) -> bool {
+        let changed = Node::change(&self.folder(node), change);
+        if let Err(error) = &changed {
+            tracing::error!(%error, "cannot change what is wrong with {node}");
+        }
+        changed.is_ok()
     }
 }

@@ -126,6 +126,8 @@ fn node(row: &Row, machine_now: i64) -> Node {
         services: Vec::new(),
         troubles: Vec::new(),
         cures: Vec::new(),
+        quirks: Vec::new(),
+        left_locks: false,
         events: Vec::new(),
         name,
     };
@@ -167,6 +169,7 @@ fn node(row: &Row, machine_now: i64) -> Node {
                 at: up,
                 pid: Some(process),
             }],
+            loops: Vec::new(),
         };
         node.service_comes_up(up, pid, &service);
         node.services.push(service);

@@ -5,7 +5,8 @@ mod chatter;
 
 use jiff::Timestamp;
 
-use super::state::{Event, LogStyle, Node, SECOND, Service, Trouble, TroubleKind, mix};
+use super::state::{CrashLoop, Event, LogStyle, Node, SECOND, Service, Trouble, TroubleKind, mix};
+use super::supervisor::starting;
 
 /// The grid on which a service's ordinary lines fall.
 const BUCKET: i64 = 20 * SECOND;
@@ -30,6 +31,9 @@ pub fn entries(node: &Node, from: i64, to: i64) -> Vec<Entry> {
     }
     for trouble in &node.troubles {
         errors(node, trouble, from, to, &mut all);
+    }
+    for service in &node.services {
+        crashes(node, service, from, to, &mut all);
     }
     system(node, from, to, &mut all);
     all.retain(|entry| (from..=to).contains(&entry.at));
@@ -144,6 +148,32 @@ fn errors(node: &Node, trouble: &Trouble, from: i64, to: i64, all: &mut Vec<Entr
             say(node, service, at + line * NEXT_LINE, words, all);
         }
         at += TROUBLE_EVERY;
+    }
+}
+
+/// The lines of a service that crashes and is started again.
+fn crashes(node: &Node, service: &Service, from: i64, to: i64, all: &mut Vec<Entry>) {
+    for looping in &service.loops {
+        let until = looping.until.unwrap_or(i64::MAX).min(to);
+        let skipped = ((from - looping.from).max(0) / CrashLoop::EVERY - 1).max(0);
+        let mut at = looping.from + skipped * CrashLoop::EVERY;
+        while at < until {
+            let panicked = "thread 'main' panicked at 'called `Result::unwrap()` on an `Err` value: NotConnected'";
+            say(node, service, at, panicked, all);
+            let started = at + CrashLoop::DOWN_FOR;
+            if started < until
+                && let Some(run) = node.run_at(started)
+            {
+                all.push(Entry {
+                    at: started,
+                    identifier: "hab".into(),
+                    pid: run.pid,
+                    unit: "hab-sup.service".into(),
+                    message: starting(&node.role, service),
+                });
+            }
+            at += CrashLoop::EVERY;
+        }
     }
 }
 

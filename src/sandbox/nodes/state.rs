@@ -66,7 +66,7 @@ pub struct Run {
 }
 
 /// A change of a service: from then on it is up under this pid, or down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// From when on.
     pub at: i64,
@@ -85,16 +85,29 @@ pub struct Service {
     pub wanted: bool,
     /// What happened to it, oldest first, and what will have happened in a moment.
     pub steps: Vec<Step>,
+    /// When it came up only to crash again, oldest first.
+    pub loops: Vec<CrashLoop>,
 }
 
 impl Service {
     /// The step in force at a time.
-    pub fn at(&self, time: i64) -> Option<&Step> {
-        self.steps.iter().rev().find(|step| step.at <= time)
+    pub fn at(&self, time: i64) -> Option<Step> {
+        let looping = self.loops.iter().rev().find(|looping| looping.covers(time));
+        if let Some(looping) = looping {
+            return Some(looping.at(time));
+        }
+        self.steps
+            .iter()
+            .rev()
+            .find(|step| step.at <= time)
+            .copied()
     }
 
-    /// Drops what has not happened yet and appends a step.
+    /// Drops what has not happened yet and appends a step; a crash loop ends with it.
     pub fn then(&mut self, now: i64, step: Step) {
+        for looping in &mut self.loops {
+            looping.until.get_or_insert(step.at);
+        }
         self.steps.retain(|known| known.at <= now);
         self.steps.push(step);
         forget(&mut self.steps);
@@ -104,6 +117,59 @@ impl Service {
     pub fn name(&self) -> &str {
         self.ident.split('/').nth(1).unwrap_or(&self.ident)
     }
+}
+
+/// A time during which a service crashes soon after each start and the Supervisor starts it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashLoop {
+    /// Since when.
+    pub from: i64,
+    /// Until when; none while it lasts.
+    pub until: Option<i64>,
+    /// The process before its first crash; each start has a later one.
+    pub pid: u32,
+}
+
+impl CrashLoop {
+    /// From one crash to the next.
+    pub const EVERY: i64 = 10 * SECOND;
+    /// From a crash to the next start.
+    pub const DOWN_FOR: i64 = SECOND;
+
+    fn covers(&self, time: i64) -> bool {
+        self.from <= time && self.until.is_none_or(|until| time < until)
+    }
+
+    /// The step in force at a time that it covers.
+    fn at(&self, time: i64) -> Step {
+        let (round, within) = (
+            (time - self.from) / Self::EVERY,
+            (time - self.from) % Self::EVERY,
+        );
+        let crashed = self.from + round * Self::EVERY;
+        if within < Self::DOWN_FOR {
+            return Step {
+                at: crashed,
+                pid: None,
+            };
+        }
+        let later = u32::try_from(round + 1).unwrap_or(u32::MAX);
+        Step {
+            at: crashed + Self::DOWN_FOR,
+            pid: Some(self.pid.wrapping_add(later.wrapping_mul(7))),
+        }
+    }
+}
+
+/// A way in which a node takes a restart badly, until that is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quirk {
+    /// What is wrong stays wrong after a restart.
+    Stubborn,
+    /// The first service does not come up again.
+    StaysDown,
+    /// The datastore's stop leaves its lock files, and the next start fails on them.
+    DirtyStop,
 }
 
 /// A kind of trouble that fills the journal while it lasts.
@@ -180,6 +246,10 @@ pub struct Node {
     pub troubles: Vec<Trouble>,
     /// The nodes whose present trouble ends when this one's Supervisor restarts.
     pub cures: Vec<String>,
+    /// How it takes a restart badly.
+    pub quirks: Vec<Quirk>,
+    /// Whether a dirty stop left the datastore's lock files behind.
+    pub left_locks: bool,
     /// Lines that were caused.
     pub events: Vec<Event>,
 }
@@ -264,6 +334,11 @@ impl Node {
             message: message.into(),
         });
         forget(&mut self.events);
+    }
+
+    /// Whether it has this quirk.
+    pub fn is(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
     }
 
     /// Whether this kind of trouble lasts.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::super::state::{Interface, Node, SECOND, Service, StatusFormat, Step};
+use super::super::state::{Interface, Node, SECOND, Service, StatusFormat};
 use super::super::supervisor::CHANGE_TAKES;
 use super::Place;
 
@@ -177,6 +177,9 @@ fn change(place: &mut Place<'_>, verb: &str, ident: &str) -> Result<i32> {
     }
     let up = verb == "start";
     let found = Node::change(place.dir, |node| wish(node, ident, up))?;
+    if up && found.is_some() {
+        super::systemctl::cure(place)?;
+    }
     match (found, up) {
         (Some(ident), true) => {
             writeln!(
@@ -213,14 +216,11 @@ fn wish(node: &mut Node, ident: &str, up: bool) -> Option<String> {
     if let Some(supervisor) = node.running().map(|run| run.pid)
         && is_up != up
     {
-        let pid = up.then(|| node.pid());
         let at = now + CHANGE_TAKES;
-        node.services[index].then(now, Step { at, pid });
-        let service = node.services[index].clone();
         if up {
-            node.service_comes_up(at, supervisor, &service);
+            node.start_service(index, at, supervisor);
         } else {
-            node.say(at, supervisor, format!("{}(SV): Stopping", service.group));
+            node.stop_service(index, at, supervisor);
         }
     }
     Some(node.services[index].ident.clone())

@@ -1,6 +1,7 @@
 //! The commands of an imaginary node, run as children of its SSH server: `habops sandbox-tool DIR NAME ARGS…`.
 //! Plain blocking I/O and no runtime, because a node runs many of them a second.
 
+mod datastore;
 mod hab;
 mod journalctl;
 mod machine;

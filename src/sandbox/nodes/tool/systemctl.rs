@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::super::state::Node;
+use super::super::state::{Node, Quirk};
 use super::Place;
 
 /// How long systemd takes to stop or start the Supervisor: long enough to be seen, short enough for a test.
@@ -225,17 +225,21 @@ fn change(place: &mut Place<'_>, verb: &str, unit: &str) -> Result<i32> {
         std::thread::sleep(JOB_TAKES);
     }
     if verb != "stop" {
-        let cures = Node::change(place.dir, |node| {
-            node.start_supervisor();
-            node.cures.clone()
-        })?;
-        for cured in cures {
-            if let Some(dir) = place.dir.parent().map(|nodes| nodes.join(&cured)) {
-                Node::change(&dir, |node| node.calm(|_| true))?;
-            }
-        }
+        Node::change(place.dir, Node::start_supervisor)?;
+        cure(place)?;
     }
     Ok(0)
+}
+
+/// Ends the trouble that a restart here is the cure of, unless restarts do not help here.
+pub(super) fn cure(place: &mut Place<'_>) -> Result<()> {
+    let node = place.node()?;
+    for cured in node.cures.iter().filter(|_| !node.is(Quirk::Stubborn)) {
+        if let Some(dir) = place.dir.parent().map(|nodes| nodes.join(cured)) {
+            Node::change(&dir, |node| node.calm(|_| true))?;
+        }
+    }
+    Ok(())
 }
 
 /// A time as systemd writes it: `Thu 2017-11-16 00:35:46 UTC`.
