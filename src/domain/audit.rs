@@ -64,6 +64,13 @@ pub enum Event {
         /// sha256 of the redacted output as JSON.
         output_sha256: String,
     },
+    /// It reaches a node; written before the node does.
+    Touched {
+        /// The node.
+        node: String,
+        /// What is done to it.
+        what: String,
+    },
     /// The process that ran it is gone.
     Interrupted {
         /// Who ran it.

@@ -32,6 +32,30 @@ pub struct Freeze {
     pub at: Timestamp,
 }
 
+/// A change that is about to reach a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// The node.
+    pub node: String,
+    /// What is done to it, for people: `restart of hab-sup`.
+    pub what: String,
+    /// What `--force` overrode, and why.
+    pub forced: Option<(String, String)>,
+}
+
+/// The change that reached a node last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// What was done to it, for people.
+    pub what: String,
+    /// By which operation.
+    pub operation: OperationId,
+    /// Who asked for it.
+    pub by: super::actor::Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// The read-only view of habops' own memory that handlers get.
 pub trait Records: Send + Sync {
     /// One operation.
@@ -58,6 +82,13 @@ pub trait Records: Send + Sync {
     fn timeline(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Vec<TimelineEntry>>>;
     /// What is frozen now.
     fn freezes(&self) -> BoxFuture<'_, anyhow::Result<Vec<Freeze>>>;
+    /// The operation that holds the first of these locks that is held.
+    fn lock_holder<'a>(
+        &'a self,
+        names: &'a [String],
+    ) -> BoxFuture<'a, anyhow::Result<Option<OperationId>>>;
+    /// The change that reached a node last.
+    fn touched<'a>(&'a self, node: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Touched>>>;
     /// The newest audit records, newest first.
     fn audit(&self, limit: usize) -> BoxFuture<'_, anyhow::Result<Vec<Record>>>;
 }

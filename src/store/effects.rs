@@ -45,6 +45,7 @@ pub(super) fn apply(
             Effect::Announce { .. }
             | Effect::Decide { .. }
             | Effect::Cancel { .. }
+            | Effect::Recheck { .. }
             | Effect::Retry { .. } => {}
         }
     }

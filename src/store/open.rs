@@ -23,6 +23,7 @@ use crate::domain::ids::Owner;
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_memory.sql")),
     M::up(include_str!("migrations/0002_incidents.sql")),
+    M::up(include_str!("migrations/0003_touched.sql")),
 ];
 /// How long opening is tried while another process makes the same file, and how often another fault is given a second look.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);

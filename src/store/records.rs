@@ -16,7 +16,7 @@ use crate::domain::{
     ids::{IncidentId, OperationId, UserId},
     incident::{Incident, TimelineEntry},
     operation::Operation,
-    records::{Freeze, Records},
+    records::{Freeze, Records, Touched},
     story::{Chapter, MOST_CHAPTERS, Story},
 };
 
@@ -86,6 +86,17 @@ impl Records for Store {
 
     fn freezes(&self) -> BoxFuture<'_, anyhow::Result<Vec<Freeze>>> {
         told(Self::freezes(self))
+    }
+
+    fn lock_holder<'a>(
+        &'a self,
+        names: &'a [String],
+    ) -> BoxFuture<'a, anyhow::Result<Option<OperationId>>> {
+        told(Self::lock_holder(self, names))
+    }
+
+    fn touched<'a>(&'a self, node: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Touched>>> {
+        told(Self::touched(self, node))
     }
 
     fn audit(&self, limit: usize) -> BoxFuture<'_, anyhow::Result<Vec<Record>>> {
