@@ -609,6 +609,11 @@ pub enum Effect {
         /// Which.
         operation: OperationId,
     },
+    /// Compares what a change was approved on with how it is now; by the pipeline.
+    Recheck {
+        /// Which.
+        operation: OperationId,
+    },
     /// Enters an ended operation's command again, as the asker; by the pipeline.
     Retry {
         /// Which.

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod command;
 pub mod duration;
 pub mod failure;
+pub mod fingerprint;
 pub mod ids;
 pub mod inbound;
 pub mod incident;

@@ -258,6 +258,15 @@ impl Output {
         self.with(Part::Text(text.into()))
     }
 
+    /// With one more paragraph, where there is one to add.
+    #[must_use]
+    pub fn text_of(self, text: Option<String>) -> Self {
+        match text {
+            Some(text) => self.text(text),
+            None => self,
+        }
+    }
+
     /// The texts that belong into files: file parts, and logs too long to be read in a message. Names are unique.
     pub fn files(&self) -> Vec<(String, String)> {
         let mut files: Vec<(String, String)> = Vec::new();

@@ -9,12 +9,15 @@ pub mod demote;
 pub mod diagnose;
 pub mod freeze;
 pub mod help;
+pub mod hold;
 mod hosts;
 pub mod incident;
 pub mod jobs;
 pub mod operations;
+mod parts;
 pub mod promote;
 mod releases;
+pub mod restart;
 pub mod runbook;
 pub mod services;
 pub mod status;
@@ -69,6 +72,16 @@ pub trait Handler: Send + Sync + 'static {
     fn run(plan: &Cleared<Self::Plan>, work: &Work)
     -> impl Future<Output = Result<Outcome>> + Send;
 
+    /// The world that this plan was made for, as it is now: compared with what was approved (law 4). Planning again tells, and
+    /// is replaced where less is enough.
+    fn fingerprint(
+        args: Self::Args,
+        _plan: &Self::Plan,
+        look: &Look,
+    ) -> impl Future<Output = Result<Value>> + Send {
+        async move { Ok(Self::plan(args, look).await?.fingerprint) }
+    }
+
     /// The lines a person would type to do the same by hand.
     fn by_hand(_plan: &Self::Plan, _look: &Look) -> Vec<String> {
         Vec::new()
@@ -106,6 +119,8 @@ pub struct Settings {
     pub services: Services,
     /// How long after one restart of a node the next is refused.
     pub cool_down: Duration,
+    /// How long a restarted node's services may take to come up.
+    pub comes_up_within: Duration,
     /// How long the journal is watched for the same error after a restart.
     pub watch: Duration,
     /// Packages that are promoted together, by the group's name.
@@ -142,24 +157,28 @@ pub struct Work {
     progress: watch::Sender<Option<Output>>,
     stop: CancellationToken,
     fence: Fence,
+    hold: Arc<dyn hold::Hold>,
 }
 
 /// Asks whether this process still owns the operation.
 pub type Fence = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 impl Work {
-    /// For the pipeline: progress goes to that channel, the token stops it, the fence is asked before each node.
+    /// For the pipeline: progress goes to that channel, the token stops it, the fence is asked before each node, and what is
+    /// held is held through `hold`.
     pub fn new(
         look: Look,
         progress: watch::Sender<Option<Output>>,
         stop: CancellationToken,
         fence: Fence,
+        hold: Arc<dyn hold::Hold>,
     ) -> Self {
         Self {
             look,
             progress,
             stop,
             fence,
+            hold,
         }
     }
 
@@ -198,6 +217,13 @@ pub trait Deed: Send + Sync {
         plan: &'a Cleared<Value>,
         work: &'a Work,
     ) -> BoxFuture<'a, Result<Outcome>>;
+    /// [`Handler::fingerprint`] on JSON.
+    fn fingerprint<'a>(
+        &'a self,
+        args: Value,
+        plan: &'a Value,
+        look: &'a Look,
+    ) -> BoxFuture<'a, Result<Value>>;
     /// [`Handler::by_hand`] on JSON.
     fn by_hand(&self, plan: &Value, look: &Look) -> Vec<String>;
     /// Whether these arguments deserialise into the handler's own.
@@ -231,6 +257,21 @@ impl<H: Handler> Deed for Typed<H> {
                 .read::<H::Plan>()
                 .context("a stored plan cannot be read; ask again for a fresh one")?;
             H::run(&plan, work).await
+        })
+    }
+
+    fn fingerprint<'a>(
+        &'a self,
+        args: Value,
+        plan: &'a Value,
+        look: &'a Look,
+    ) -> BoxFuture<'a, Result<Value>> {
+        Box::pin(async move {
+            let args = H::Args::deserialize(args)
+                .context("the catalogue's arguments do not fit their handler")?;
+            let plan = H::Plan::deserialize(plan)
+                .context("a stored plan cannot be read; ask again for a fresh one")?;
+            H::fingerprint(args, &plan, look).await
         })
     }
 
@@ -295,6 +336,8 @@ impl Registry {
             "jobs_show" => jobs::show::Show,
             "jobs_start" => jobs::start::Start,
             "promote" => promote::Promote,
+            "recheck" => operations::Recheck,
+            "restart" => restart::Restart,
             "retry" => operations::Retry,
             "self" => about::About,
             "services" => services::Services,

@@ -1,4 +1,4 @@
-//! `approve`, `deny`, `cancel`, `retry`: the buttons as commands, for when buttons fail. The pipeline judges and does them.
+//! `approve`, `deny`, `cancel`, `recheck`, `retry`: the buttons as commands, for when buttons fail. The pipeline judges and does them.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ on_an_operation! {
     Deny, "{} denied", |operation| Effect::Decide { operation, yes: false };
     /// `/habops cancel`: asks an operation to stop.
     Cancel, "{} asked to stop", |operation| Effect::Cancel { operation };
+    /// `/habops recheck`: compares what a change was approved on with how it is now.
+    Recheck, "{} compared", |operation| Effect::Recheck { operation };
     /// `/habops retry`: enters an ended operation's command again.
     Retry, "{} entered again", |operation| Effect::Retry { operation };
 }

@@ -11,6 +11,7 @@ use crate::{
         audit::Event,
         command::Confirm,
         failure::{Failure, Refusal},
+        fingerprint::differences,
         ids::OperationId,
         incident::{EntryKind, TimelineEntry},
         journey::{
@@ -187,12 +188,18 @@ impl Pipeline {
             authorized.environments(),
             &freezes.context("cannot read the freezes")?,
         )?;
-        let fresh = self.proposal_now(&case, planned.routed()).await?;
+        let fingerprint = self
+            .fingerprint_now(&case, planned.routed(), &proposal.plan)
+            .await?;
+        let changed = differences(&proposal.fingerprint, &fingerprint);
+        if !changed.is_empty() {
+            return self.open_afresh(&operation, by, &changed).await;
+        }
         let approval = Approval {
             by,
             at: now,
             expires_at: proposal.expires_at,
-            fingerprint: &fresh.fingerprint,
+            fingerprint: &fingerprint,
         };
         let Clearing::Cleared(cleared) = clear(planned, Some(approval))? else {
             return Err(anyhow::anyhow!("an approved plan was not cleared").into());
@@ -209,7 +216,7 @@ impl Pipeline {
             .decided(&operation, "approved", &by.actor, State::Approved, &card)
             .await;
         let change = Change {
-            proposal: Some(stored),
+            proposal: Some(stored.clone()),
             ..decided
         };
         let stepped = self
@@ -233,6 +240,7 @@ impl Pipeline {
             operation: Operation {
                 state: State::Approved,
                 fence,
+                proposal: Some(stored),
                 ..operation
             },
             fence,
@@ -346,7 +354,7 @@ impl Pipeline {
     }
 
     /// What every decision writes: the audit, the timeline, and a card that is no longer pressable.
-    async fn decided(
+    pub(super) async fn decided(
         &self,
         operation: &Operation,
         decision: &str,
@@ -457,6 +465,9 @@ pub(super) fn incident_of(planned: &Planned) -> Option<crate::domain::ids::Incid
 /// Why a yes or a no comes too late.
 fn too_late(operation: &Operation) -> String {
     let id = operation.id;
+    if operation.state == State::Refused {
+        return format!("{id} was refused: what it was about had changed.");
+    }
     let approved = operation
         .proposal
         .as_ref()

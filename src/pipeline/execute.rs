@@ -28,7 +28,7 @@ use crate::{
         journey::{Cleared, Effect, OpenAt, Outcome, Redacted, Routed, redact},
         message::Lane,
         operation::{Operation, State},
-        output::{Output, Part, Status},
+        output::{HostState, Output, Part, Status},
         place::Whence,
         routing::Route,
     },
@@ -87,6 +87,7 @@ impl Pipeline {
             progress,
             stop.clone(),
             self.fence(operation.id, case.fence),
+            self.door(operation.id, case.fence),
         );
         let deed = async {
             if parsed.flags().by_hand {
@@ -226,9 +227,11 @@ impl Pipeline {
             let mut shown = None;
             loop {
                 let latest = reported.borrow_and_update().clone();
-                let output = latest.unwrap_or_else(|| {
-                    Output::new(Status::Running, format!("Running: {}", operation.text))
-                });
+                let output = latest
+                    .unwrap_or_else(|| {
+                        Output::new(Status::Running, format!("Running: {}", operation.text))
+                    })
+                    .text_of(approved(&operation));
                 if shown.as_ref() != Some(&output) && matches!(seen, Seen::ByAll(_)) {
                     has_shown.store(true, Ordering::Relaxed);
                     let redacted = redact(output.clone(), &pipeline.parts.rules);
@@ -273,6 +276,9 @@ impl Pipeline {
                 }
                 Effect::Cancel { operation } => {
                     outcome.output = self.cancel(operation, cleared.authorized().actor()).await?;
+                }
+                Effect::Recheck { operation } => {
+                    outcome.output = self.recheck(operation).await?;
                 }
                 Effect::Retry { operation } => {
                     outcome.output = self.retry(operation, cleared.authorized().actor()).await?;
@@ -386,8 +392,8 @@ impl Pipeline {
         let (effects, mut wishes) = self
             .effects(&mut operation, &mut seen, outcome.effects, done.open)
             .await;
-        let mut output = outcome.output;
-        if state == State::Partly && operation.whence.place().is_some() {
+        let mut output = outcome.output.text_of(approved(&operation));
+        if can_be_retried(state, &output) && operation.whence.place().is_some() {
             output.parts.push(Part::Next {
                 label: "Retry what failed".to_owned(),
                 command: format!("retry {}", operation.id),
@@ -486,6 +492,25 @@ fn end_state(status: Status) -> State {
         Status::Refused => State::Refused,
         Status::Cancelled => State::Cancelled,
         Status::Interrupted => State::Interrupted,
+    }
+}
+
+/// Who said yes and when, where somebody had to.
+fn approved(operation: &Operation) -> Option<String> {
+    let (by, at) = operation.proposal.as_ref()?.approved_by.as_ref()?;
+    Some(format!("approved by {by}, {}", at.strftime("%H:%M:%S UTC")))
+}
+
+/// Whether some of it was done and some was not: then what was not can be asked for by itself.
+fn can_be_retried(state: State, output: &Output) -> bool {
+    let missed = |part: &Part| match part {
+        Part::Hosts(hosts) => hosts.iter().any(|host| host.state != HostState::Done),
+        _ => false,
+    };
+    match state {
+        State::Partly => true,
+        State::Cancelled => output.parts.iter().any(missed),
+        _ => false,
     }
 }
 

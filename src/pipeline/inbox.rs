@@ -305,11 +305,13 @@ impl Pipeline {
         let asked = self.asked(&case, cleared.routed()).await;
         let (progress, _) = tokio::sync::watch::channel(None);
         let fence: crate::handlers::Fence = std::sync::Arc::new(|| Box::pin(async { true }));
+        let (id, unheld) = (case.operation.id, case.fence);
         let work = Work::new(
             self.look(asked),
             progress,
             self.parts.stop.child_token(),
             fence,
+            self.door(id, unheld),
         );
         Ok(deed.run(&cleared, &work).await?.output)
     }

@@ -8,6 +8,7 @@
 //! redact     secrets gone, people by name                     offers     buttons
 //! recover    what a lost process left behind              heard      what came in by itself, stored and dealt with in order
 //! paged      what PagerDuty told                           kept       messages for the timeline, recaps for who joins
+//! fresh      a card about a world that has changed               hold       what a running change holds of the store
 //! ```
 
 mod authorize;
@@ -16,7 +17,9 @@ mod channels;
 mod confirm;
 mod effects;
 mod execute;
+mod fresh;
 mod heard;
+mod hold;
 mod inbox;
 mod kept;
 mod offers;

@@ -313,7 +313,7 @@ impl Pipeline {
     }
 }
 
-/// The command to enter again: after a partial result only for the nodes that failed or were not reached.
+/// The command to enter again: after a partial result only for the nodes where it was not done, begun or not.
 fn again(operation: &Operation, parsed: &Parsed) -> String {
     let rows = operation.output.iter().flat_map(|output| &output.parts);
     let hosts: Vec<_> = rows
@@ -325,7 +325,7 @@ fn again(operation: &Operation, parsed: &Parsed) -> String {
         .collect();
     let missed: Vec<&str> = hosts
         .iter()
-        .filter(|host| matches!(host.state, HostState::Failed | HostState::Unreachable))
+        .filter(|host| host.state != HostState::Done)
         .map(|host| host.node.as_str())
         .collect();
     if !parsed.takes_target() || missed.is_empty() || missed.len() == hosts.len() {
@@ -354,6 +354,7 @@ mod tests {
 
     #[rstest]
     #[case::some_missed("status live", &[("a", HostState::Done), ("b", HostState::Failed), ("c", HostState::Unreachable)], "status b,c")]
+    #[case::not_begun("status live --here", &[("a", HostState::Done), ("b", HostState::Failed), ("c", HostState::Skipped)], "status b,c --here")]
     #[case::no_target_typed("status --here", &[("a", HostState::Done), ("b", HostState::Unreachable)], "status b --here")]
     #[case::all_missed("status live", &[("a", HostState::Failed)], "status live")]
     #[case::none_missed("status live", &[("a", HostState::Done)], "status live")]

@@ -22,30 +22,30 @@ impl Pipeline {
     }
 
     async fn proposal(&self, case: &Case, routed: &Routed) -> Result<Proposal<Value>, Failure> {
-        let asked = self.asked(case, routed).await;
-        self.proposed(asked, routed).await
+        let parsed = routed.authorized().parsed();
+        let deed = self.deed(parsed)?;
+        let look = self.look(self.asked(case, routed).await);
+        deed.plan(Value::Object(parsed.args().clone()), &look).await
     }
 
-    /// The same with each node as the fleet knows it now, to read the fingerprint anew; a node that is gone is left out.
-    pub(super) async fn proposal_now(
+    /// What a plan's world looks like now, with each node as the fleet knows it now; a node that is gone is left out.
+    pub(super) async fn fingerprint_now(
         &self,
         case: &Case,
         routed: &Routed,
-    ) -> Result<Proposal<Value>, Failure> {
+        plan: &Value,
+    ) -> Result<Value, Failure> {
         let mut asked = self.asked(case, routed).await;
         let fleet = self.parts.clients.fleet.snapshot().await;
         let known = asked.nodes.iter();
         asked.nodes = known
             .filter_map(|node| fleet.node(node.name.as_str()).cloned())
             .collect();
-        self.proposed(asked, routed).await
-    }
-
-    async fn proposed(&self, asked: Asked, routed: &Routed) -> Result<Proposal<Value>, Failure> {
         let parsed = routed.authorized().parsed();
         let deed = self.deed(parsed)?;
         let look = self.look(asked);
-        deed.plan(Value::Object(parsed.args().clone()), &look).await
+        deed.fingerprint(Value::Object(parsed.args().clone()), plan, &look)
+            .await
     }
 
     /// What runs for a command.

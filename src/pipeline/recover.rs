@@ -94,9 +94,25 @@ fn interrupted(operation: &Operation) -> Output {
             .iter()
             .map(|node| node.name.as_str())
             .collect();
-        output
-            .text(format!("habops ended in the middle.{begun} Whether it was done is unknown, and it is not run again by itself. Look first: {}.", nodes.join(", ")))
-            .with(Part::Next { label: "Look".to_owned(), command: if nodes.is_empty() { "status".to_owned() } else { format!("status {}", nodes.join(",")) } })
+        let output = output
+            .text(format!("habops ended in the middle.{begun} Whether it was done is unknown, and it is not run again by itself. Look first: {}.", nodes.join(", ")));
+        // What it was confirmed on is what it can be compared with.
+        let output = if operation.proposal.is_some() {
+            output.with(Part::Next {
+                label: "Re-check".to_owned(),
+                command: format!("recheck {}", operation.id),
+            })
+        } else {
+            output
+        };
+        output.with(Part::Next {
+            label: "Look".to_owned(),
+            command: if nodes.is_empty() {
+                "status".to_owned()
+            } else {
+                format!("status {}", nodes.join(","))
+            },
+        })
     } else {
         output
             .text(format!(
