@@ -119,6 +119,7 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
     let of_handlers = handlers::Settings {
         services: Services::new(&config.services),
         cool_down: config.restart.cool_down,
+        comes_up_within: config.restart.comes_up_within,
         watch: config.restart.watch,
         groups: config.promote.groups.clone(),
         place_is_channel: config.incidents.place == Place::Channel,

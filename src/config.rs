@@ -184,6 +184,9 @@ pub struct Restart {
     /// How long after one restart of a node the next is refused. Default 10 m.
     #[serde(with = "crate::domain::duration")]
     pub cool_down: Duration,
+    /// How long its services may take to come up. Default 60 s.
+    #[serde(with = "crate::domain::duration")]
+    pub comes_up_within: Duration,
     /// How long the journal is watched for the same error afterwards. Default 60 s.
     #[serde(with = "crate::domain::duration")]
     pub watch: Duration,
@@ -193,6 +196,7 @@ impl Default for Restart {
     fn default() -> Self {
         Self {
             cool_down: Duration::from_mins(10),
+            comes_up_within: Duration::from_mins(1),
             watch: Duration::from_mins(1),
         }
     }
@@ -352,6 +356,7 @@ impl Config {
         }
         let zero = [
             ("policy.confirm.expires", self.policy.confirm.expires),
+            ("restart.comes_up_within", self.restart.comes_up_within),
             ("restart.watch", self.restart.watch),
             ("store.keep", self.store.keep),
         ];

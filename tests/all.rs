@@ -17,6 +17,7 @@ mod load;
 mod page;
 mod parse;
 mod render;
+mod restart;
 mod sandbox_nodes;
 mod sandbox_slack;
 mod slack_client;

@@ -8,7 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::domain::supervisor::{self, Report, Service};
+use crate::{
+    domain::supervisor::{self, Report, Service},
+    handlers::parts::{Parts, reason, well},
+};
 
 /// One node's answer; each part is there or says why not.
 pub struct Reading {
@@ -57,8 +60,8 @@ impl fmt::Display for Share {
 impl Reading {
     /// Reads the script's output, heard at that moment after the command took that long.
     pub fn of(text: &str, heard: Timestamp, took: Duration) -> Self {
-        let parts = parts(text);
-        let part = |name: &str| parts.get(name).map(|part| (part.0.as_str(), part.1));
+        let parts = Parts::of(text);
+        let part = |name: &str| parts.get(name);
         Self {
             services: services(part("services")),
             unit: unit(part("unit")),
@@ -71,45 +74,6 @@ impl Reading {
 }
 
 type Part<'a> = Option<(&'a str, u32)>;
-
-/// Name → text and exit status.
-fn parts(text: &str) -> BTreeMap<String, (String, u32)> {
-    let mut parts = BTreeMap::new();
-    for chunk in text.split("\n@@").skip(1) {
-        let (name, rest) = chunk.split_once('\n').unwrap_or((chunk, ""));
-        let (body, exit) = rest.rsplit_once("\n@exit ").unwrap_or((rest, "255"));
-        let exit = exit.trim().parse().unwrap_or(255);
-        parts.insert(name.trim().to_owned(), (body.trim().to_owned(), exit));
-    }
-    parts
-}
-
-/// The text of a part that ended well, or why there is none.
-fn well(part: Part<'_>) -> Result<&str, String> {
-    match part {
-        None => Err("no answer".to_owned()),
-        Some((text, 0)) => Ok(text),
-        Some((text, exit)) => Err(reason(text, exit)),
-    }
-}
-
-fn reason(text: &str, exit: u32) -> String {
-    let last = text
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
-    if exit == 127 || last.ends_with("not found") {
-        "not on this node".to_owned()
-    } else if last.contains("a password is required") || last.contains("not allowed") {
-        "sudo refused".to_owned()
-    } else if last.is_empty() {
-        format!("exit {exit}")
-    } else {
-        last.chars().take(80).collect()
-    }
-}
 
 fn services(part: Part<'_>) -> Result<Vec<Service>, String> {
     let (text, exit) = part.ok_or_else(|| "no answer about services".to_owned())?;
