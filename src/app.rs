@@ -94,9 +94,16 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         clock,
         Owner::new(hex::encode(random)),
     )?;
+    let ssh = ssh::Client::new(&config.ssh)?;
+    let fleet = fleet::Client::new(&config.fleet)?;
+    let datastore = config
+        .datastore
+        .as_ref()
+        .map(|section| datastore::Client::new(section, &ssh, &fleet))
+        .transpose()?;
     let clients = Arc::new(Clients {
-        ssh: ssh::Client::new(&config.ssh)?,
-        fleet: fleet::Client::new(&config.fleet)?,
+        ssh,
+        fleet,
         directory: slack.map(|slack| slack::Directory::new(slack.client.clone())),
         slack: slack.map(|slack| slack.client.clone()),
         builder: config
@@ -104,11 +111,7 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
             .as_ref()
             .map(builder::Client::new)
             .transpose()?,
-        datastore: config
-            .datastore
-            .as_ref()
-            .map(datastore::Client::new)
-            .transpose()?,
+        datastore,
         pagerduty: config
             .pagerduty
             .as_ref()
@@ -460,6 +463,9 @@ impl Ends {
         self.clock.cancel();
         tasks.close();
         let _ = timeout(LAST_POSTS, tasks.wait()).await;
+        if let Some(datastore) = &core.clients.datastore {
+            datastore.close();
+        }
         core.clients.ssh.shutdown().await;
     }
 }

@@ -349,6 +349,10 @@ impl Config {
         if let Err(fault) = self.ssh.check() {
             faults.push(format!("ssh: {fault}"));
         }
+        if let Some(datastore) = &self.datastore {
+            let of_datastore = datastore.check().into_iter();
+            faults.extend(of_datastore.map(|fault| format!("datastore.{fault}")));
+        }
         if let Err(bad) =
             crate::domain::redact::Rules::new(self.redact.patterns.iter().map(String::as_str))
         {

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod architecture;
+#[path = "bench/query.rs"]
+mod bench_query;
 mod builder;
 mod catalogue;
 mod cli;
 mod crash;
+mod datastore;
 mod diagnose;
 mod docs;
 mod farm;

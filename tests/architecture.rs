@@ -31,13 +31,14 @@ const ABOVE: [&str; 5] = ["app", "config", "cli", "main", "lib"];
 
 /// Crates whose types stay where they are used, by the beginning of their names. The sandbox, being the outside, and its wiring
 /// may name any; `main` chooses the one TLS provider.
-const KEPT_IN: [(&str, &[&str]); 8] = [
+const KEPT_IN: [(&str, &[&str]); 9] = [
     ("russh", &["clients/ssh"]),
     ("aws_", &["clients/ec2"]),
     ("reqwest", &["clients"]),
     ("slack_morphism", &["clients/slack"]),
     ("tokio_tungstenite", &["clients/slack"]),
     ("tokio_postgres", &["clients/datastore"]),
+    ("deadpool", &["clients/datastore"]),
     ("rusqlite", &["store"]),
     ("sqlparser", &["catalogue"]),
 ];
@@ -615,7 +616,7 @@ fn what_breaks_a_rule_is_found(#[case] file: &str, #[case] source: &str, #[case]
 )]
 #[case::a_door_where_it_belongs("store/outbox.rs", "Redacted::restored(output, removed)")]
 #[case::a_crate_at_home(
-    "clients/datastore.rs",
+    "clients/datastore/pool.rs",
     "use tokio_postgres::Client; use tokio_postgres_rustls::MakeRustlsConnect;"
 )]
 #[case::a_method(

@@ -128,10 +128,24 @@ fn the_embedded_commands_are_without_fault() {
     jobs show
     jobs start
     promote
+    query account
+    query counts
+    query groups
+    query jobs
+    query members
+    query origin
+    query origins
+    query package
+    query project
+    query recent
+    query stuck
+    query unsynced
+    query workers
     recap
     retry
     self
     services
+    shard
     status
     unfreeze
     why

@@ -23,6 +23,12 @@ fn the_table_of_commands_is_the_catalogues() {
 }
 
 #[test]
+fn the_grants_are_the_file_that_the_sandbox_runs() {
+    let grants = between("<!-- grants -->\n```sql\n", "```\n<!-- /grants -->");
+    assert_eq!(grants, include_str!("../habitat/habops_ro.sql"));
+}
+
+#[test]
 fn every_path_in_the_readme_exists() {
     let path = Regex::new(r"`([A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*/?)`").unwrap();
     let folders = ["src", "commands", "habitat", "tests", ".ci"];

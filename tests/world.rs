@@ -27,6 +27,7 @@ use habops::{
     },
     sandbox::{
         Sandbox,
+        datastore::Datastore,
         slack::{Message, Slack},
     },
     store::{Clock, Store},
@@ -55,6 +56,7 @@ pub struct Setup {
     replaced: Vec<(String, String)>,
     commands: Vec<(String, String)>,
     errors: Vec<String>,
+    datastore: Option<Datastore>,
     no_app: bool,
     paged: bool,
 }
@@ -81,6 +83,12 @@ impl Setup {
     /// PagerDuty's webhooks find habops, its service `P393ZNQ` is `live/api`, its user `PBOH002` is Bo.
     pub fn with_webhooks(mut self) -> Self {
         self.paged = true;
+        self
+    }
+
+    /// On that PostgreSQL.
+    pub fn datastore(mut self, datastore: &Datastore) -> Self {
+        self.datastore = Some(datastore.clone());
         self
     }
 
@@ -163,6 +171,7 @@ impl World {
             dir.path(),
             Path::new(env!("CARGO_BIN_EXE_habops")),
             Value::Null,
+            setup.datastore.clone(),
             sandbox_stop.clone(),
         )
         .await
@@ -227,6 +236,11 @@ impl World {
     /// The configuration that points at the sandbox.
     pub fn config(&self) -> PathBuf {
         self.sandbox.config.clone()
+    }
+
+    /// What was logged so far.
+    pub fn logged(&self) -> String {
+        self.log.text()
     }
 
     /// Somebody, in #operations until they go elsewhere.

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -10,7 +9,7 @@ use tokio::time::timeout;
 use crate::{
     clients::{builder, datastore, fleet, pagerduty, slack, ssh},
     config::{Config, Mode},
-    domain::{ids::Owner, node::Node},
+    domain::{ids::Owner, node::Node, shard::DATABASES},
     store::{Clock, Store},
 };
 
@@ -262,49 +261,69 @@ async fn datastore(config: &Config) -> Vec<Finding> {
     let Some(section) = &config.datastore else {
         return Vec::new();
     };
-    let mut findings = Vec::new();
-    for database in datastore::DATABASES {
-        let answer = match &section.via {
-            None => datastore::ask(section, database, None::<tokio::net::TcpStream>).await,
-            Some(via) => through(config, section, via, database).await,
-        };
-        let fix = "see [datastore]: url, password, tls, via; and whether that database exists";
-        let mut finding = match &answer {
-            Ok(answer) => Finding::of(
-                format!("datastore {database}"),
+    let client = async {
+        let ssh = ssh::Client::new(&config.ssh)?;
+        let fleet = fleet::Client::new(&config.fleet)?;
+        anyhow::Ok(datastore::Client::new(section, &ssh, &fleet)?)
+    };
+    let client = match client.await {
+        Ok(client) => client,
+        Err(error) => {
+            let fix = "see [datastore]";
+            return vec![Finding::of(
+                "datastore",
                 false,
-                Ok::<_, String>(format!("a SELECT as {}", answer.user)),
-                "",
-            ),
-            Err(error) => Finding::of(
-                format!("datastore {database}"),
-                false,
-                Err::<String, _>(format!("{error:#}")),
+                Err::<String, _>(error),
                 fix,
-            ),
-        };
-        if answer.is_ok_and(|answer| answer.superuser) {
-            "habops connects as a superuser; give it a role that may only read, habops_ro"
-                .clone_into(&mut finding.fix);
+            )];
+        }
+    };
+    let mut findings = Vec::new();
+    for database in DATABASES {
+        let fix = "see [datastore]: url, password, tls, via; and whether that database exists";
+        let login = client.login(database).await;
+        let said = login.as_ref().map(|login| said(login, &client, database));
+        let mut finding = Finding::of(format!("datastore {database}"), false, said, fix);
+        if let Ok(login) = &login {
+            finding.fix = advice(login, &client, database).join("; ");
         }
         findings.push(finding);
     }
+    client.close();
     findings
 }
 
-async fn through(
-    config: &Config,
-    section: &datastore::Config,
-    via: &str,
-    database: &str,
-) -> Result<datastore::Answer> {
-    let client = ssh::Client::new(&config.ssh)?;
-    let fleet = fleet::Client::new(&config.fleet)?.snapshot().await;
-    let node = fleet
-        .node(via)
-        .ok_or_else(|| anyhow::anyhow!("datastore.via names {via}, which is no known node"))?;
-    let host = ssh::Host::from(node);
-    let (address, port) = datastore::address(section)?;
-    let tunnel = client.tunnel(&host, &address, port).await?;
-    datastore::ask(section, database, Some(tunnel)).await
+fn said(login: &datastore::Login, client: &datastore::Client, database: &str) -> String {
+    let encrypted = if login.tls { ", over TLS" } else { "" };
+    let shards = match (login.shards, client.is_sharded(database)) {
+        (_, false) => "not sharded".to_owned(),
+        (1, true) => "1 shard".to_owned(),
+        (shards, true) => format!("{shards} shards"),
+    };
+    format!("a SELECT as {}{encrypted}, {shards}", login.user)
+}
+
+/// What works and could be better.
+fn advice(login: &datastore::Login, client: &datastore::Client, database: &str) -> Vec<String> {
+    let mut advice = Vec::new();
+    if login.superuser {
+        advice.push(
+            "habops connects as a superuser; give it a role that may only read, habops_ro (the README has the GRANTs)"
+                .to_owned(),
+        );
+    } else if !login.secrets.is_empty() {
+        advice.push(format!(
+            "{} could read secrets that habops never asks for: {}; the README has GRANTs without them",
+            login.user,
+            login.secrets.join(", ")
+        ));
+    }
+    let wanted = client.shards();
+    if client.is_sharded(database) && login.shards != wanted {
+        advice.push(format!(
+            "datastore.shards is {wanted}, and there are {} schemas called shard_N",
+            login.shards
+        ));
+    }
+    advice
 }

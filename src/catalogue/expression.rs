@@ -20,6 +20,10 @@ pub(super) struct Scope<'a> {
     /// Whether a table was refused: then its columns cannot be judged, and are not mentioned.
     pub(super) tables_unclear: bool,
     pub(super) bound: BTreeSet<usize>,
+    /// The names of its tables as they stand in the text.
+    pub(super) placed: Vec<Ident>,
+    /// What the columns of the answer are called.
+    pub(super) columns: Vec<String>,
     pub(super) reasons: Vec<String>,
 }
 
@@ -32,6 +36,8 @@ impl<'a> Scope<'a> {
             aliases: BTreeSet::new(),
             tables_unclear: false,
             bound: BTreeSet::new(),
+            placed: Vec::new(),
+            columns: Vec::new(),
             reasons: Vec::new(),
         }
     }

@@ -75,22 +75,24 @@ pub(super) fn read(section: &Section<'_>, args: &[At<ArgSpec>]) -> Option<Query>
     if let Some(scope) = scope {
         shard_key(section, scope, key.as_ref(), args);
     }
-    let sql = section.text("sql");
-    if let (Some(sql), Some(database)) = (&sql, database) {
-        match select::check(&sql.value, database, &READABLE) {
-            Ok(bound) => parameters(section, sql.line, &bound, key.as_ref(), args),
-            Err(reasons) => {
-                for reason in reasons {
-                    section.fault(sql.line, "sql", reason);
-                }
+    let sql = section.text("sql")?;
+    let checked = match select::check(&sql.value, database?, &READABLE) {
+        Ok(checked) => checked,
+        Err(reasons) => {
+            for reason in reasons {
+                section.fault(sql.line, "sql", reason);
             }
+            return None;
         }
-    }
+    };
+    parameters(section, sql.line, &checked.bound, key.as_ref(), args);
     Some(Query {
         database: named?.value,
         scope: scope?,
         key: key.map(|key| key.value),
-        sql: sql?.value,
+        sql: sql.value,
+        tables: checked.tables,
+        columns: checked.columns,
     })
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use sqlparser::{
     ast::{
-        Distinct, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderByExpr,
-        OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
+        Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+        ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
+        TableFactor, TableWithJoins,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
@@ -19,12 +20,23 @@ use super::{
 /// Longest SQL that is read, in bytes.
 const LONGEST_SQL: usize = 8_000;
 
-/// Checks one SELECT against what may be read. Returns the numbers of the parameters it binds, or all that is wrong.
+/// What a SELECT that may be run is like.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// The numbers of the parameters it binds.
+    pub(super) bound: BTreeSet<usize>,
+    /// Where the names of its tables begin, in bytes and in order.
+    pub(super) tables: Vec<usize>,
+    /// What its columns are called.
+    pub(super) columns: Vec<String>,
+}
+
+/// Checks one SELECT against what may be read, and says what it is like or all that is wrong with it.
 pub(super) fn check(
     sql: &str,
     database: &Database,
     readable: &Readable,
-) -> Result<BTreeSet<usize>, Vec<String>> {
+) -> Result<Checked, Vec<String>> {
     if sql.len() > LONGEST_SQL {
         return Err(vec![format!(
             "is {} bytes; {LONGEST_SQL} may be read",
@@ -59,11 +71,51 @@ pub(super) fn check(
     };
     let mut scope = Scope::new(database, readable);
     scope.query(query);
-    if scope.reasons.is_empty() {
-        Ok(scope.bound)
-    } else {
-        scope.reasons.dedup();
-        Err(scope.reasons)
+    let tables = placed(sql, &scope.placed);
+    if tables.is_none() {
+        scope.refuse("its tables cannot be found in the text again; write it more plainly");
+    }
+    match tables {
+        Some(tables) if scope.reasons.is_empty() => Ok(Checked {
+            bound: scope.bound,
+            tables,
+            columns: scope.columns,
+        }),
+        _ => {
+            scope.reasons.dedup();
+            Err(scope.reasons)
+        }
+    }
+}
+
+/// The bytes at which these names begin. Absent where the text there is not the name: a schema put in its place would be put
+/// somewhere else.
+fn placed(sql: &str, names: &[Ident]) -> Option<Vec<usize>> {
+    let mut lines = vec![0];
+    lines.extend(sql.match_indices('\n').map(|(at, _)| at + 1));
+    let mut places: Vec<usize> = names
+        .iter()
+        .map(|name| {
+            let line = usize::try_from(name.span.start.line).ok()?.checked_sub(1)?;
+            let column = usize::try_from(name.span.start.column)
+                .ok()?
+                .checked_sub(1)?;
+            let at = lines.get(line)? + column;
+            sql.get(at..)?.starts_with(&name.to_string()).then_some(at)
+        })
+        .collect::<Option<_>>()?;
+    places.sort_unstable();
+    Some(places)
+}
+
+/// What a selected value is called where it is given no name, as PostgreSQL does it.
+fn column_name(expression: &Expr) -> String {
+    match expression {
+        Expr::Identifier(name) => name_of(name),
+        Expr::CompoundIdentifier(parts) => parts.last().map(name_of).unwrap_or_default(),
+        Expr::Function(function) => single(&function.name).unwrap_or_default(),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => column_name(expr),
+        _ => String::new(),
     }
 }
 
@@ -179,10 +231,14 @@ impl<'a> Scope<'a> {
         }
         for item in projection {
             match item {
-                SelectItem::UnnamedExpr(expression) => self.expression(expression),
+                SelectItem::UnnamedExpr(expression) => {
+                    self.expression(expression);
+                    self.columns.push(column_name(expression));
+                }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     self.expression(expr);
                     self.aliases.insert(name_of(alias));
+                    self.columns.push(name_of(alias));
                 }
                 SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
                     self.refuse("may not select `*`; name the columns");
@@ -244,6 +300,9 @@ impl<'a> Scope<'a> {
         let Some(columns) = self.database.tables.get(&table) else {
             return self.refuse_table(format!("the table `{table}` is not one that may be read"));
         };
+        if let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() {
+            self.placed.push(ident.clone());
+        }
         let called = match alias {
             // Renamed columns would hide which ones are meant.
             Some(alias) if !alias.columns.is_empty() || alias.at.is_some() => {

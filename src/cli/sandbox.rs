@@ -8,7 +8,7 @@ use habops::{
     app,
     catalogue::{Catalogue, docs},
     config,
-    sandbox::Sandbox,
+    sandbox::{Sandbox, datastore::Datastore},
 };
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -69,11 +69,13 @@ pub async fn alone(args: SandboxArgs) -> Result<Ending, Fault> {
         &args.dir,
         &this_program()?,
         completions()?,
+        Datastore::start(&args.dir, stop.clone()).await?,
         stop.clone(),
     )
     .await?;
     print(&sandbox.addresses().to_string())?;
     stop.cancelled().await;
+    sandbox.ended().await;
     Ok(Ending(0))
 }
 
@@ -91,6 +93,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending, Fault> {
         &dir,
         &this_program()?,
         completions()?,
+        Datastore::start(&dir, sandbox_stop.clone()).await?,
         sandbox_stop.clone(),
     )
     .await?;
@@ -105,7 +108,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending, Fault> {
     })
     .await;
     sandbox_stop.cancel();
-    sandbox.nodes.ended().await;
+    sandbox.ended().await;
     if own {
         let _ = std::fs::remove_dir_all(&dir);
     }

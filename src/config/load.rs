@@ -57,6 +57,9 @@ pub(super) fn of_table(mut root: Table, base: &Path) -> Result<Config, Vec<Strin
         return Err(faults);
     };
     config.ssh.resolve(base);
+    if let Some(datastore) = &mut config.datastore {
+        datastore.resolve(base);
+    }
     if let Some(dir) = &mut config.catalogue.dir {
         *dir = base.join(&*dir);
     }

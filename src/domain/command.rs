@@ -96,6 +96,27 @@ pub struct Query {
     pub key: Option<String>,
     /// One SELECT with `$1`, `$2` … bound in the arguments' order.
     pub sql: String,
+    /// Where in it the names of tables begin, in bytes and in order: what has to be put in a shard's schema.
+    #[serde(default)]
+    pub tables: Vec<usize>,
+    /// What its columns are called.
+    #[serde(default)]
+    pub columns: Vec<String>,
+}
+
+impl Query {
+    /// The SELECT with every table in that schema.
+    pub fn in_schema(&self, schema: &str) -> String {
+        let (mut sql, mut from) = (String::with_capacity(self.sql.len() + 64), 0);
+        for at in &self.tables {
+            sql.push_str(&self.sql[from..*at]);
+            sql.push_str(schema);
+            sql.push('.');
+            from = *at;
+        }
+        sql.push_str(&self.sql[from..]);
+        sql
+    }
 }
 
 /// Which shards a query reads.

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod audit;
+pub mod build;
 pub mod command;
 pub mod duration;
 pub mod failure;
@@ -26,6 +27,7 @@ pub mod redact;
 pub mod release;
 pub mod routing;
 pub mod service;
+pub mod shard;
 pub mod story;
 pub mod supervisor;
 pub mod target;

@@ -16,10 +16,12 @@ pub mod jobs;
 pub mod operations;
 mod parts;
 pub mod promote;
+pub mod query;
 mod releases;
 pub mod restart;
 pub mod runbook;
 pub mod services;
+pub mod shard;
 pub mod status;
 pub mod why;
 
@@ -341,6 +343,7 @@ impl Registry {
             "retry" => operations::Retry,
             "self" => about::About,
             "services" => services::Services,
+            "shard" => shard::Shard,
             "status" => status::Status,
             "unfreeze" => freeze::Unfreeze,
             "why" => why::Why,
@@ -353,14 +356,16 @@ impl Registry {
         self.deeds.keys().copied().collect()
     }
 
-    /// What runs for a command: its handler, or the runner of its runbook.
+    /// What runs for a command: its handler, or the runner of its runbook or query.
     pub fn deed(&self, spec: &CommandSpec) -> Option<Arc<dyn Deed>> {
         match &spec.source {
             Source::Handler(word) => self.deeds.get(word.as_str()).cloned(),
             Source::Runbook(_) => Some(Arc::new(Typed::<runbook::RunbookHandler>(
                 std::marker::PhantomData,
             ))),
-            Source::Query(_) => None,
+            Source::Query(_) => Some(Arc::new(Typed::<query::QueryHandler>(
+                std::marker::PhantomData,
+            ))),
         }
     }
 }

@@ -6,8 +6,7 @@ use serde_json::Value;
 use super::{Case, Pipeline};
 use crate::{
     domain::{
-        command::Source,
-        failure::{Failure, Refusal},
+        failure::Failure,
         journey::{Parsed, Planned, Proposal, Routed},
         routing::Route,
     },
@@ -54,14 +53,7 @@ impl Pipeline {
         self.parts
             .registry
             .deed(spec)
-            .ok_or_else(|| match &spec.source {
-                Source::Query(_) => Refusal::not_now(format!(
-                    "`{}` needs the datastore, which this version cannot query yet.",
-                    spec.name
-                ))
-                .into(),
-                _ => anyhow!("nothing runs for `{}`", spec.name).into(),
-            })
+            .ok_or_else(|| anyhow!("nothing runs for `{}`", spec.name).into())
     }
 
     /// What was asked, as a handler sees it.

@@ -3,6 +3,7 @@
 //! Imports nothing of ours, so that client and stand-in cannot share one wrong idea of the wire.
 
 pub mod builder;
+pub mod datastore;
 pub mod ec2;
 pub mod fault;
 pub mod nodes;

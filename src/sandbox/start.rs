@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     builder::Builder,
+    datastore::{Datastore, READER},
     ec2::Ec2,
     fault::Fault,
     nodes::Nodes,
@@ -29,6 +30,8 @@ pub struct Sandbox {
     pub nodes: Nodes,
     /// Builder.
     pub builder: Builder,
+    /// The datastore, where there is one.
+    pub datastore: Option<Datastore>,
     /// The configuration written for habops.
     pub config: PathBuf,
     addresses: Value,
@@ -48,12 +51,14 @@ const PAGERDUTY_TOKEN: &str = "y_NbAkKc66ryYTWUXYEu";
 
 impl Sandbox {
     /// Starts everything on loopback, Slack and the page on the given listener, and writes `dir/habops.toml`. `tool` is the
-    /// program that the nodes' commands are; `commands` is for the page's completion.
+    /// program that the nodes' commands are; `commands` is for the page's completion; the datastore was started by the caller, who may
+    /// have several miniatures on one.
     pub async fn start(
         listener: TcpListener,
         dir: &Path,
         tool: &Path,
         commands: Value,
+        datastore: Option<Datastore>,
         stop: CancellationToken,
     ) -> Result<Self> {
         fs::create_dir_all(dir.join("files"))
@@ -68,11 +73,14 @@ impl Sandbox {
         let builder = Builder::start(builder_listener, stop.clone());
         let (pagerduty_listener, pagerduty_url) = loopback().await?;
         pagerduty::start(pagerduty_listener, stop.clone());
-        let faults: Vec<Arc<dyn Fault>> = vec![
+        let mut faults: Vec<Arc<dyn Fault>> = vec![
             Arc::new(nodes.clone()),
             Arc::new(ec2),
             Arc::new(builder.clone()),
         ];
+        if let Some(datastore) = &datastore {
+            faults.push(Arc::new(datastore.clone()));
+        }
         let options = Options {
             commands,
             faults,
@@ -87,8 +95,14 @@ impl Sandbox {
         };
         let config = dir.join("habops.toml");
         write_files(&dir, &signing_secret)?;
-        fs::write(&config, toml(&slack, &nodes, &addresses))
-            .with_context(|| format!("cannot write {}", config.display()))?;
+        let mut text = toml(&slack, &nodes, &addresses);
+        if let Some(datastore) = &datastore {
+            let file = dir.join("files/datastore-password");
+            fs::write(&file, datastore.reader_password())
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            text.push_str(&datastore_toml(datastore));
+        }
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let listed: Vec<Value> = nodes
             .list()
             .iter()
@@ -100,7 +114,7 @@ impl Sandbox {
             "ec2": addresses.ec2,
             "builder": addresses.builder,
             "pagerduty": addresses.pagerduty,
-            "datastore": Value::Null,
+            "datastore": datastore.as_ref().map(Datastore::owner_url),
             "nodes": listed,
             "config": config,
         });
@@ -108,9 +122,18 @@ impl Sandbox {
             slack,
             nodes,
             builder,
+            datastore,
             config,
             addresses,
         })
+    }
+
+    /// Waits until nothing of it runs any more; stop it first.
+    pub async fn ended(&self) {
+        self.nodes.ended().await;
+        if let Some(datastore) = &self.datastore {
+            datastore.ended().await;
+        }
     }
 
     /// The line that `habops sandbox` prints.
@@ -143,6 +166,17 @@ fn write_files(dir: &Path, signing_secret: &str) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+fn datastore_toml(datastore: &Datastore) -> String {
+    format!(
+        r#"
+[datastore]
+url = "postgres://{READER}@127.0.0.1:{}"
+password = {{ file = "files/datastore-password" }}
+"#,
+        datastore.port()
+    )
 }
 
 /// The configuration, as a person would write it.
