@@ -1,10 +1,12 @@
 //! Every integration test, in one binary so that linking happens once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod airlock;
 mod architecture;
 #[path = "bench/query.rs"]
 mod bench_query;
 mod builder;
+mod by_hand;
 mod catalogue;
 mod cli;
 mod crash;

@@ -103,13 +103,18 @@ fn the_embedded_commands_are_without_fault() {
         .map(|spec| spec.name.to_string())
         .collect();
     insta::assert_snapshot!(names.join("\n"), @r##"
+    airlock
+    airlock destroy
     approvals
     approve
     audit
     cancel
+    datastore connections
+    datastore locks
     demote
     deny
     diagnose
+    disk
     freeze
     help
     incident close
@@ -144,9 +149,14 @@ fn the_embedded_commands_are_without_fault() {
     recap
     retry
     self
+    sentinel restart
+    sentinel status
     services
     shard
     status
+    supervisor limits
+    supervisor lock
+    supervisor start
     unfreeze
     why
     "##);

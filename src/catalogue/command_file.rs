@@ -48,6 +48,8 @@ pub(super) struct CommandFile {
     pub(super) source_line: usize,
     pub(super) example_lines: Vec<usize>,
     pub(super) issues: Issues,
+    /// What a runbook offers with its result.
+    pub(super) next: Vec<At<String>>,
 }
 
 /// The sha256 of a file's bytes, in hex.
@@ -104,6 +106,11 @@ fn command(top: &Section<'_>, file: &str, name: CommandName, text: &str) -> Opti
     let source = source(top, &args, changes.unwrap_or(true));
     let examples = examples(top);
     let issues = known_issues::read(top, name.as_str(), file);
+    let next = top
+        .section("runbook")
+        .filter(|_| matches!(source, Some(Source::Runbook(_))))
+        .map(|section| runbook::next(&section))
+        .unwrap_or_default();
     let source_line = ["handler", "runbook", "query"]
         .into_iter()
         .find(|key| top.has(key))
@@ -115,6 +122,7 @@ fn command(top: &Section<'_>, file: &str, name: CommandName, text: &str) -> Opti
         changes_line: top.line_of("changes"),
         source_line,
         issues,
+        next,
         example_lines: examples.iter().map(|example| example.line).collect(),
         spec: CommandSpec {
             name,

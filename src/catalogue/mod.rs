@@ -229,6 +229,18 @@ fn across(file: &CommandFile, commands: &Commands, faults: &mut Vec<Fault>) {
             format!("there is no command `{inverse}`{near}"),
         );
     }
+    if let Source::Runbook(runbook) = &spec.source {
+        for next in &file.next {
+            let filled = next.value.replace(&runbook.on, "live-builder-api-0");
+            if let Err(refusal) = parse(&filled, commands, Timestamp::UNIX_EPOCH) {
+                fault(
+                    next.line,
+                    "runbook.next",
+                    format!("`{}`: {}", next.value, refusal.said),
+                );
+            }
+        }
+    }
     for (example, line) in spec.examples.iter().zip(&file.example_lines) {
         let typed = format!("{} {example}", spec.name);
         match parse(&typed, commands, Timestamp::UNIX_EPOCH) {

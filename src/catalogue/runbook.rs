@@ -9,6 +9,8 @@ use crate::domain::command::{ArgKind, ArgSpec, Runbook, Step};
 const MOST_AT_ONCE: i64 = 64;
 /// Longest time one step may take on one node.
 const LONGEST_STEP: Duration = Duration::from_hours(1);
+/// Highest exit status that may count as done; from 124 on they tell of `timeout`, the shell and signals.
+const MOST_EXIT: u32 = 123;
 /// Programs that run what their words say, so that the checks here would not see what runs. Refused in any word.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "fish"];
 /// The same, where they are the program.
@@ -24,7 +26,7 @@ const SUDO_SYSTEMCTL: [&str; 3] = ["restart", "start", "stop"];
 
 /// Reads and checks it.
 pub(super) fn read(section: &Section<'_>, args: &[At<ArgSpec>], changes: bool) -> Option<Runbook> {
-    section.only(&["on", "at_once", "timeout", "steps"]);
+    section.only(&["on", "at_once", "timeout", "steps", "next"]);
     section.needs("on", "the argument that names the nodes, \"{target}\"");
     section.needs("steps", "what is run, in order");
     let on = section.text("on");
@@ -63,12 +65,30 @@ pub(super) fn read(section: &Section<'_>, args: &[At<ArgSpec>], changes: bool) -
         .iter()
         .filter_map(|one| step(one, args, changes))
         .collect();
+    let on = on?.value;
+    let next = next(section)
+        .into_iter()
+        .filter_map(|next| match next.value.replace(&on, "") {
+            rest if rest.contains(['{', '}']) => {
+                let reason = format!("`{}` may speak of `{on}` alone", next.value);
+                section.fault(next.line, "next", reason);
+                None
+            }
+            _ => Some(next.value),
+        })
+        .collect();
     Some(Runbook {
-        on: on?.value,
+        on,
         at_once,
         timeout,
         steps,
+        next,
     })
+}
+
+/// The commands to offer with the result, as written.
+pub(super) fn next(section: &Section<'_>) -> Vec<At<String>> {
+    section.texts("next").unwrap_or_default()
 }
 
 fn nodes(section: &Section<'_>, on: &At<String>, args: &[At<ArgSpec>]) {
@@ -93,7 +113,7 @@ fn nodes(section: &Section<'_>, on: &At<String>, args: &[At<ArgSpec>]) {
 }
 
 fn step(section: &Section<'_>, args: &[At<ArgSpec>], changes: bool) -> Option<Step> {
-    section.only(&["say", "run", "expect"]);
+    section.only(&["say", "run", "expect", "exits"]);
     section.needs("say", "what the step does, for people");
     section.needs("run", "the words to run");
     let say = section.text("say");
@@ -115,10 +135,28 @@ fn step(section: &Section<'_>, args: &[At<ArgSpec>], changes: bool) -> Option<St
             section.fault(word.line, "run", why);
         }
     }
+    let exits = section.numbers("exits").unwrap_or_default();
+    if section.has("exits") && exits.is_empty() {
+        section.fault(
+            section.line_of("exits"),
+            "exits",
+            "is empty, so nothing would count as done",
+        );
+    }
+    let exits = exits.into_iter().filter_map(|exit| {
+        let status = u32::try_from(exit.value)
+            .ok()
+            .filter(|status| *status <= MOST_EXIT);
+        if status.is_none() {
+            section.fault(exit.line, "exits", format!("must be 0 to {MOST_EXIT}"));
+        }
+        status
+    });
     Some(Step {
         say: say?.value,
         run: run.into_iter().map(|word| word.value).collect(),
         expect: expect.map(|expect| expect.value),
+        exits: exits.collect(),
     })
 }
 

@@ -141,10 +141,17 @@ impl<'p> Section<'p> {
 
     pub(super) fn number(&self, key: &str) -> Option<At<i64>> {
         let value = self.get(key)?;
-        self.read(key, value, "a whole number", |value| {
-            let integer = value.as_integer()?;
-            i64::from_str_radix(integer.as_str(), integer.radix()).ok()
-        })
+        self.read(key, value, "a whole number", whole)
+    }
+
+    pub(super) fn numbers(&self, key: &str) -> Option<Vec<At<i64>>> {
+        let value = self.get(key)?;
+        let wanted = "a list of whole numbers";
+        let items = self.read(key, value, wanted, DeValue::as_array)?.value;
+        items
+            .iter()
+            .map(|item| self.read(key, item, wanted, whole))
+            .collect()
     }
 
     pub(super) fn texts(&self, key: &str) -> Option<Vec<At<String>>> {
@@ -233,4 +240,9 @@ impl<'p> Section<'p> {
         };
         Some(At { value: read, line })
     }
+}
+
+fn whole(value: &DeValue<'_>) -> Option<i64> {
+    let integer = value.as_integer()?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }

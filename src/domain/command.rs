@@ -68,6 +68,9 @@ pub struct Runbook {
     pub timeout: Option<Duration>,
     /// The steps, in order; a node that fails one gets no further step.
     pub steps: Vec<Step>,
+    /// Commands to offer with the result; the argument of `on`, in braces, stands for the nodes.
+    #[serde(default)]
+    pub next: Vec<String>,
 }
 
 /// One step of a runbook.
@@ -81,6 +84,9 @@ pub struct Step {
     /// A text the output must hold for the step to count as done.
     #[serde(default)]
     pub expect: Option<String>,
+    /// Exit statuses with which the step counts as done; 0 alone where empty.
+    #[serde(default)]
+    pub exits: Vec<u32>,
 }
 
 /// A named read-only query.

@@ -83,6 +83,11 @@ impl Parsed {
         &self.text
     }
 
+    /// Whether it changes anything outside: with `--by-hand` the lines are shown and nothing is done.
+    pub fn changes(&self) -> bool {
+        self.spec.changes && !self.flags.by_hand
+    }
+
     /// What was typed for nodes, where the command takes any.
     pub fn target(&self) -> Option<&str> {
         let arg = self
@@ -120,9 +125,12 @@ pub fn authorize(
 ) -> Result<Authorized, Refusal> {
     let environments = environments(&parsed, &nodes, default_environment);
     may(&parsed.spec, &environments, standing)?;
-    thawed(&parsed.spec, &environments, freezes)?;
+    if parsed.changes() {
+        thawed(&parsed.spec, &environments, freezes)?;
+    }
     let mut confirm = Confirm::Never;
-    for environment in &environments {
+    // Nobody need say yes to lines that are only shown.
+    for environment in environments.iter().filter(|_| !parsed.flags.by_hand) {
         let of = parsed
             .spec
             .confirm

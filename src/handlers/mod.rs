@@ -3,6 +3,7 @@
 //! Adding one: a TOML in `commands/`, a file here, and its word in [`Registry::new`].
 
 pub mod about;
+pub mod airlock;
 pub mod approvals;
 pub mod audit;
 pub mod demote;
@@ -44,7 +45,7 @@ use crate::{
         ids::{IncidentId, OperationId},
         journey::{Cleared, Flags, Outcome, Proposal},
         node::Node,
-        output::Output,
+        output::{Output, Part, Status},
         place::Whence,
         policy::Policy,
         records::Records,
@@ -213,7 +214,7 @@ impl Work {
 pub trait Deed: Send + Sync {
     /// [`Handler::plan`] on JSON.
     fn plan<'a>(&'a self, args: Value, look: &'a Look) -> BoxFuture<'a, Result<Proposal<Value>>>;
-    /// [`Handler::run`] on JSON.
+    /// [`Handler::run`] on JSON. With `--by-hand` the lines to type instead: here, so that no caller can do what was only to be shown.
     fn run<'a>(
         &'a self,
         plan: &'a Cleared<Value>,
@@ -258,6 +259,11 @@ impl<H: Handler> Deed for Typed<H> {
             let plan = plan
                 .read::<H::Plan>()
                 .context("a stored plan cannot be read; ask again for a fresh one")?;
+            let parsed = plan.authorized().parsed();
+            if parsed.flags().by_hand {
+                let lines = H::by_hand(plan.plan(), &work.look);
+                return Ok(by_hand(&lines, parsed.text()).into());
+            }
             H::run(&plan, work).await
         })
     }
@@ -290,6 +296,19 @@ impl<H: Handler> Deed for Typed<H> {
     }
 }
 
+fn by_hand(lines: &[String], text: &str) -> Output {
+    if lines.is_empty() {
+        return Output::new(
+            Status::Done,
+            format!("`{text}` is done by habops alone: there are no lines to type for it"),
+        );
+    }
+    Output::new(Status::Done, format!("By hand, `{text}` is")).with(Part::Log {
+        of: "by hand".to_owned(),
+        text: lines.join("\n"),
+    })
+}
+
 /// Every handler by its word.
 pub struct Registry {
     deeds: BTreeMap<&'static str, Arc<dyn Deed>>,
@@ -313,6 +332,7 @@ impl Registry {
             ($($word:literal => $handler:ty,)+) => { $(add($word, Arc::new(Typed::<$handler>(std::marker::PhantomData)));)+ };
         }
         register! {
+            "airlock" => airlock::Airlock,
             "approvals" => approvals::Approvals,
             "approve" => operations::Approve,
             "audit" => audit::Audit,

@@ -33,6 +33,8 @@ struct FilledStep {
     say: String,
     words: Vec<String>,
     expect: Option<String>,
+    #[serde(default)]
+    exits: Vec<u32>,
 }
 
 /// Runs any runbook; which one, the command's own file says.
@@ -129,13 +131,12 @@ impl Handler for RunbookHandler {
                 .with(Part::Hosts(rows.clone())),
             );
         }
-        Ok(output(
-            &work.look.asked.spec.name.to_string(),
-            rows,
-            logs,
-            work.stopped(),
-        )
-        .into())
+        let spec = &work.look.asked.spec;
+        let mut output = output(&spec.name.to_string(), rows, logs, work.stopped());
+        if let Source::Runbook(runbook) = &spec.source {
+            output.parts.extend(next(runbook, nodes));
+        }
+        Ok(output.into())
     }
 
     fn by_hand(plan: &Plan, look: &Look) -> Vec<String> {
@@ -146,6 +147,21 @@ impl Handler for RunbookHandler {
         });
         lines.collect()
     }
+}
+
+/// The commands to offer with the result.
+fn next(runbook: &Runbook, nodes: &[Node]) -> Vec<Part> {
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let filled = runbook
+        .next
+        .iter()
+        .map(|next| next.replace(&runbook.on, &names.join(",")));
+    filled
+        .map(|command| Part::Next {
+            label: command.clone(),
+            command,
+        })
+        .collect()
 }
 
 fn filled(runbook: &Runbook, args: &Map<String, Value>, changes: bool) -> Plan {
@@ -168,6 +184,7 @@ fn filled(runbook: &Runbook, args: &Map<String, Value>, changes: bool) -> Plan {
             say: step.say.clone(),
             words: step.run.iter().filter_map(fill).collect(),
             expect: step.expect.clone(),
+            exits: step.exits.clone(),
         })
         .collect();
     Plan {
@@ -242,7 +259,8 @@ async fn on_node(node: &Node, plan: &Plan, work: &Work) -> (HostOutcome, String)
 /// Why a step does not count as done.
 fn fell_short(step: &FilledStep, answer: &Answer) -> Option<String> {
     match &answer.end {
-        End::Exit(0) => {}
+        End::Exit(0) if step.exits.is_empty() => {}
+        End::Exit(status) if step.exits.contains(status) => {}
         End::Exit(status) => return Some(format!("ended with {status}")),
         End::Signal(signal) => return Some(format!("ended by signal {signal}")),
         End::Vanished => {

@@ -25,7 +25,7 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         incident::{EntryKind, Incident},
-        journey::{Cleared, Effect, OpenAt, Outcome, Redacted, Routed, redact},
+        journey::{Cleared, Effect, OpenAt, Outcome, Parsed, Redacted, Routed, redact},
         message::Lane,
         operation::{Operation, State},
         output::{HostState, Output, Part, Status},
@@ -53,7 +53,7 @@ impl Pipeline {
     ) -> Result<(), Failure> {
         let authorized = cleared.authorized();
         let parsed = authorized.parsed();
-        let spec = parsed.spec().clone();
+        let (spec, changes) = (parsed.spec().clone(), parsed.changes());
         let deed = self.deed(parsed)?;
         let open = self
             .parts
@@ -89,16 +89,9 @@ impl Pipeline {
             self.fence(operation.id, case.fence),
             self.door(operation.id, case.fence),
         );
-        let deed = async {
-            if parsed.flags().by_hand {
-                return Ok(
-                    by_hand(&deed.by_hand(cleared.plan(), &work.look), parsed.text()).into(),
-                );
-            }
-            deed.run(&cleared, &work).await
-        };
-        let ran = AssertUnwindSafe(deed).catch_unwind();
-        let outcome = if spec.changes {
+        let has_lines = !deed.by_hand(cleared.plan(), &work.look).is_empty();
+        let ran = AssertUnwindSafe(deed.run(&cleared, &work)).catch_unwind();
+        let outcome = if changes {
             ran.await
         } else {
             tokio::select! {
@@ -131,7 +124,8 @@ impl Pipeline {
             routed: Some(cleared.routed()),
             seen: &seen,
             open: &open,
-            changes: spec.changes,
+            changes,
+            by_hand: (has_lines && !parsed.flags().by_hand).then(|| by_hand(parsed)),
         };
         self.end(done, State::Running, outcome)
             .await
@@ -164,7 +158,7 @@ impl Pipeline {
     ) -> Result<bool, Failure> {
         let authorized = cleared.authorized();
         let parsed = authorized.parsed();
-        let changes = parsed.spec().changes;
+        let changes = parsed.changes();
         let event = Event::Started {
             command: parsed.spec().name.to_string(),
             nodes: authorized
@@ -404,7 +398,15 @@ impl Pipeline {
             output.parts.extend(self.undo(spec, command));
         }
         let redacted = self.redacted(output).await;
-        let (shown, offers) = self.shown(&operation, state, &seen, Lane::Verdict, &redacted);
+        let (ask, offer) = match done.by_hand {
+            Some(text) if state != State::Refused => self.button_by_hand(operation.id, text),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let pressable = self.with(&redacted, ask);
+        let (shown, mut offers) = self.shown(&operation, state, &seen, Lane::Verdict, &pressable);
+        if !shown.is_empty() {
+            offers.extend(offer);
+        }
         wishes.extend(shown);
         if operation.via != crate::domain::inbound::Via::Slash && state != State::Refused {
             wishes.extend(self.link(&operation, done.routed, done.open));
@@ -448,6 +450,13 @@ impl Pipeline {
     }
 }
 
+/// The same command, asking for its lines alone.
+fn by_hand(parsed: &Parsed) -> String {
+    let name = parsed.spec().name.as_str();
+    let rest = parsed.text().get(name.len()..).unwrap_or_default();
+    format!("{name} --by-hand{rest}")
+}
+
 /// What the end of an operation is written from.
 struct Done<'a> {
     case: &'a Case,
@@ -456,6 +465,8 @@ struct Done<'a> {
     seen: &'a Seen,
     open: &'a [Incident],
     changes: bool,
+    /// What shows the lines to type for the same; absent where there are none.
+    by_hand: Option<String>,
 }
 
 /// Known to this process as running, while it lives.
@@ -540,19 +551,6 @@ fn finished(state: State, output: &Redacted) -> Event {
         title: output.output().title.clone(),
         output_sha256: hex::encode(Sha256::digest(json)),
     }
-}
-
-fn by_hand(lines: &[String], text: &str) -> Output {
-    if lines.is_empty() {
-        return Output::new(
-            Status::Done,
-            format!("`{text}` is done by habops alone: there are no lines to type for it"),
-        );
-    }
-    Output::new(Status::Done, format!("By hand, `{text}` is")).with(Part::Log {
-        of: "by hand".to_owned(),
-        text: lines.join("\n"),
-    })
 }
 
 /// Whether an operation can be entered again by this person: for the pipeline's buttons.

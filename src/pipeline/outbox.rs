@@ -205,7 +205,15 @@ impl Pipeline {
             offers.push(offer);
             false
         });
-        if !choices.is_empty() {
+        // One row of buttons: the next steps, then what the pipeline itself offers.
+        if let Some(Part::Ask {
+            question,
+            choices: own,
+        }) = output.parts.last_mut()
+            && question.is_empty()
+        {
+            own.splice(0..0, choices);
+        } else if !choices.is_empty() {
             output.parts.push(Part::Ask {
                 question: String::new(),
                 choices,
@@ -216,6 +224,35 @@ impl Pipeline {
             pressable = pressable.counting(redacted.removed());
         }
         (pressable, offers)
+    }
+
+    /// The button that shows the lines to type by hand, and the offer behind it: the same command, entered by whoever presses it.
+    pub(super) fn button_by_hand(
+        &self,
+        operation: OperationId,
+        text: String,
+    ) -> (Vec<Part>, Vec<Offer>) {
+        let mut offer = self.offer(Action::Byhand, Some(operation), None);
+        offer.command = Some(text.clone());
+        let choice = Choice {
+            label: "By hand".to_owned(),
+            action: Action::Byhand,
+            offer: offer.id.to_string(),
+            typed: text,
+            weight: Weight::Plain,
+        };
+        let ask = Part::Ask {
+            question: String::new(),
+            choices: vec![choice],
+        };
+        (vec![ask], vec![offer])
+    }
+
+    /// The same output with more parts, as it is shown; what is kept stays without them.
+    pub(super) fn with(&self, redacted: &Redacted, parts: Vec<Part>) -> Redacted {
+        let mut output = redacted.output().clone();
+        output.parts.extend(parts);
+        redact(output, &self.parts.rules).counting(redacted.removed())
     }
 
     /// A new offer with an id that nobody can guess.

@@ -12,7 +12,7 @@ use super::RAN;
 use super::state::Node;
 
 /// The commands a node has of its own; everything else is the machine's.
-const TOOLS: [&str; 14] = [
+const TOOLS: [&str; 18] = [
     "sudo",
     "systemctl",
     "hab",
@@ -23,6 +23,10 @@ const TOOLS: [&str; 14] = [
     "nsenter",
     "ip",
     "cat",
+    "grep",
+    "ls",
+    "pgrep",
+    "ss",
     "date",
     "nproc",
     "uname",

@@ -269,7 +269,7 @@ fn imaginary(node: &Node, path: &str) -> Option<String> {
             }
             Some(text)
         }
-        _ => None,
+        path => super::files::content(node, path),
     }
 }
 

@@ -2,6 +2,7 @@
 //! Plain blocking I/O and no runtime, because a node runs many of them a second.
 
 mod datastore;
+mod files;
 mod hab;
 mod journalctl;
 mod machine;
@@ -75,6 +76,7 @@ fn run(place: &mut Place<'_>, name: &str, args: &[String]) -> i32 {
         "hab" => hab::run(place, args),
         "systemctl" => systemctl::run(place, args),
         "journalctl" => journalctl::run(place, args),
+        "ls" | "pgrep" | "ss" | "grep" => files::run(place, name, args),
         "ip" | "nsenter" => network::run(place, name, args),
         _ => machine::run(place, name, args),
     };

@@ -115,6 +115,7 @@ fn properties_of(node: &Node, unit: &str) -> Vec<(&'static str, String)> {
         ("ExecMainPID", last.map_or(0, |run| run.pid).to_string()),
         ("ExecMainStatus", "0".into()),
         ("NRestarts", "0".into()),
+        ("LimitNOFILE", "4096".into()),
         ("Id", full_name(unit)),
         ("Names", full_name(unit)),
         (
