@@ -110,12 +110,21 @@ impl Handler for Restart {
 
     async fn plan(args: Args, look: &Look) -> Result<Proposal<Plan>> {
         let what = guard::what(&args, look)?;
-        guard::not_a_whole_role(&args, look).await?;
+        // Lines that are only shown need neither a reason nor a node that answers.
+        let shown_only = look.asked.flags.by_hand;
+        if !shown_only {
+            guard::not_a_whole_role(&args, look).await?;
+        }
         let found = find(look).await;
-        guard::can_be_done(&what, &found, look)?;
-        guard::nobody_is_at_it(&what, &found, look).await?;
-        let forced = guard::cooled_down(&args, &what, &found, look).await?;
-        guard::has_a_reason(&what, &found, look)?;
+        let forced = if shown_only {
+            None
+        } else {
+            guard::can_be_done(&what, &found, look)?;
+            guard::nobody_is_at_it(&what, &found, look).await?;
+            let forced = guard::cooled_down(&args, &what, &found, look).await?;
+            guard::has_a_reason(&what, &found, look)?;
+            forced
+        };
         let plan = Plan {
             nodes: found.iter().map(|found| of_node(found, &what)).collect(),
             what,

@@ -14,6 +14,9 @@ pub const SECOND: i64 = 1_000_000;
 /// How many steps, runs and events a node remembers; older ones are forgotten.
 const REMEMBERED: usize = 400;
 
+/// How long a trouble has been going on when it begins to be noticed.
+const BEFORE_NOTICED: i64 = 30 * SECOND;
+
 const STATE: &str = "node.json";
 const LOCK: &str = "node.lock";
 
@@ -352,9 +355,10 @@ impl Node {
     pub fn trouble(&mut self, kind: TroubleKind, on: bool) {
         let now = self.now();
         if on && !self.troubled(kind) {
+            // It has been going on for a while: whoever looks at once finds more than a line or two.
             self.troubles.push(Trouble {
                 kind,
-                from: now,
+                from: now - BEFORE_NOTICED,
                 until: None,
             });
             forget(&mut self.troubles);

@@ -27,7 +27,10 @@ pub(super) fn run(place: &mut Place<'_>, name: &str, args: &[String]) -> Result<
 pub(super) fn content(node: &Node, path: &str) -> Option<String> {
     match path {
         LOCK => node.running().map(|run| run.pid.to_string()),
-        SOCKET => postgres(node).map(|pid| format!("{pid}\n/hab/svc/builder-datastore/data\n")),
+        // A dirty stop leaves it behind.
+        SOCKET => postgres(node)
+            .or(node.left_locks.then_some(node.next_pid))
+            .map(|pid| format!("{pid}\n/hab/svc/builder-datastore/data\n")),
         SETTINGS if node.role == "datastore" => {
             Some("listen_addresses = '*'\nport = 5432\nmax_connections = 100\n".to_owned())
         }
