@@ -36,19 +36,22 @@ fn ssh_that_knows_the_nodes(world: &World, dir: &Path) {
     let nodes = &world.sandbox.nodes;
     let hosts = dir.join("known_hosts");
     nodes.write_known_hosts(&hosts).unwrap();
-    let mut config = String::new();
-    for node in nodes.list() {
-        config.push_str(&format!(
-            "Host {}\n  HostName {}\n  Port {}\n",
-            node.name, node.address, node.port
-        ));
-    }
-    config.push_str(&format!(
+    let mut config: Vec<String> = nodes
+        .list()
+        .iter()
+        .map(|node| {
+            format!(
+                "Host {}\n  HostName {}\n  Port {}\n",
+                node.name, node.address, node.port
+            )
+        })
+        .collect();
+    config.push(format!(
         "Host *\n  User ubuntu\n  IdentitiesOnly yes\n  IdentityFile {}\n  UserKnownHostsFile {}\n  StrictHostKeyChecking yes\n  BatchMode yes\n  LogLevel ERROR\n",
         nodes.identity_file().display(),
         hosts.display()
     ));
-    fs::write(dir.join("config"), config).unwrap();
+    fs::write(dir.join("config"), config.concat()).unwrap();
     let program = dir.join("ssh");
     fs::write(
         &program,

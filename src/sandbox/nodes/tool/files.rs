@@ -69,7 +69,7 @@ fn ls(place: &mut Place<'_>, node: &Node, args: &[String]) -> Result<i32> {
                 code = place.refuse(
                     2,
                     &format!("ls: cannot access '{path}': No such file or directory"),
-                )?
+                )?;
             }
         }
     }
