@@ -3,6 +3,8 @@
 
 mod airlock;
 mod architecture;
+#[path = "bench/journal.rs"]
+mod bench_journal;
 #[path = "bench/query.rs"]
 mod bench_query;
 mod builder;
@@ -17,16 +19,19 @@ mod farm;
 mod fleet;
 mod habitat;
 mod incident;
+mod journal;
 mod journey;
 mod load;
 mod page;
 mod parse;
+mod pattern;
 mod render;
 mod restart;
 mod sandbox_nodes;
 mod sandbox_slack;
 mod slack_client;
 mod ssh;
+mod stop;
 mod store;
 mod surface;
 mod world;

@@ -132,6 +132,7 @@ fn the_embedded_commands_are_without_fault() {
     jobs promote
     jobs show
     jobs start
+    logs
     promote
     query account
     query counts
@@ -157,6 +158,7 @@ fn the_embedded_commands_are_without_fault() {
     supervisor limits
     supervisor lock
     supervisor start
+    tail
     unfreeze
     why
     "##);

@@ -693,6 +693,13 @@ impl Redacted {
         self
     }
 
+    /// The same, and so many more secrets that were removed before they became part of it.
+    #[must_use]
+    pub fn and(mut self, more: u64) -> Self {
+        self.removed += more;
+        self
+    }
+
     /// How many secrets were removed.
     pub fn removed(&self) -> u64 {
         self.removed

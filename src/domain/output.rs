@@ -293,10 +293,21 @@ impl Output {
 
     /// Every string in it, for redaction and for measuring.
     pub fn each_text(&mut self, change: &mut dyn FnMut(&mut String)) {
+        for part in &mut self.parts {
+            if let Part::Log { text, .. } | Part::File { text, .. } = part {
+                change(text);
+            }
+        }
+        self.each_said(change);
+    }
+
+    /// Every string that habops or a person wrote: all but the lines of machines, which stay as they are.
+    pub fn each_said(&mut self, change: &mut dyn FnMut(&mut String)) {
         change(&mut self.title);
         for part in &mut self.parts {
             match part {
-                Part::Text(text) | Part::Log { text, .. } | Part::File { text, .. } => change(text),
+                Part::Log { .. } | Part::File { .. } => {}
+                Part::Text(text) => change(text),
                 Part::Facts(facts) => facts.iter_mut().for_each(|(_, value)| change(value)),
                 Part::Table { rows, .. } => rows.iter_mut().flatten().for_each(&mut *change),
                 Part::Hosts(hosts) => {

@@ -1,8 +1,12 @@
 //! Secrets leave before anything is posted or kept (law 10). Pure; the rules are built once from the configuration.
 
-use std::borrow::Cow;
+mod stream;
+
+use std::{borrow::Cow, ops::Range};
 
 use regex::{Regex, RegexBuilder};
+
+pub use stream::{Clean, Stream};
 
 /// The patterns whose matches are removed.
 #[derive(Clone, Debug)]
@@ -122,6 +126,20 @@ impl Rules {
             }
         }
         (clean, removed)
+    }
+
+    /// Where secrets are: what tells each, and itself within that. A private key is seen to by [`Stream`].
+    fn spans(&self, text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+        let found = self.patterns.iter().flat_map(|rule| {
+            rule.regex.captures_iter(text).map(|found| {
+                let whole = found.get(0).expect("group 0 is the match").range();
+                let secret = found
+                    .name("s")
+                    .map_or(whole.clone(), |secret| secret.range());
+                (whole, secret)
+            })
+        });
+        found.collect()
     }
 
     /// Whether there is a secret in it.

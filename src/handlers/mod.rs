@@ -14,6 +14,8 @@ pub mod hold;
 mod hosts;
 pub mod incident;
 pub mod jobs;
+pub mod journal;
+pub mod logs;
 pub mod operations;
 mod parts;
 pub mod promote;
@@ -24,9 +26,18 @@ pub mod runbook;
 pub mod services;
 pub mod shard;
 pub mod status;
+pub mod tail;
 pub mod why;
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
@@ -49,6 +60,7 @@ use crate::{
         place::Whence,
         policy::Policy,
         records::Records,
+        redact::Rules,
         service::Services,
         story::Story,
     },
@@ -85,6 +97,10 @@ pub trait Handler: Send + Sync + 'static {
         async move { Ok(Self::plan(args, look).await?.fingerprint) }
     }
 
+    /// Whether a look ends by itself when it is asked to stop ([`Work::until_stopped`]), with what it has found. Any other is dropped where
+    /// it stands.
+    const ENDS_ITSELF: bool = false;
+
     /// The lines a person would type to do the same by hand.
     fn by_hand(_plan: &Self::Plan, _look: &Look) -> Vec<String> {
         Vec::new()
@@ -104,6 +120,8 @@ pub struct Look {
     pub settings: Arc<Settings>,
     /// Who holds which role.
     pub policy: Arc<Policy>,
+    /// What is secret, for streams that are read line by line.
+    pub secrets: Arc<Secrets>,
     /// What habops knows of itself: name and value, in order.
     pub vitals: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
     /// An incident as a document.
@@ -114,6 +132,38 @@ pub struct Look {
 
 /// Makes a document of that kind (`md`, `html`, `jsonl`) of an incident's story: the renderer's work, put in by `app.rs`.
 pub type Document = Arc<dyn Fn(&Story, &str) -> String + Send + Sync>;
+
+/// What is secret, and how many secrets one operation has removed from streams by itself: before it merged, collapsed, cut or
+/// hashed them (law 10). The message's footer counts them.
+pub struct Secrets {
+    rules: Arc<Rules>,
+    removed: AtomicU64,
+}
+
+impl Secrets {
+    /// For one operation.
+    pub fn new(rules: Arc<Rules>) -> Self {
+        Self {
+            rules,
+            removed: AtomicU64::new(0),
+        }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Counts what was removed.
+    pub fn count(&self, removed: u64) {
+        self.removed.fetch_add(removed, Ordering::Relaxed);
+    }
+
+    /// How many were removed so far.
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
+    }
+}
 
 /// The configuration that commands read.
 #[derive(Clone, Debug)]
@@ -227,6 +277,8 @@ pub trait Deed: Send + Sync {
         plan: &'a Value,
         look: &'a Look,
     ) -> BoxFuture<'a, Result<Value>>;
+    /// [`Handler::ENDS_ITSELF`].
+    fn ends_itself(&self) -> bool;
     /// [`Handler::by_hand`] on JSON.
     fn by_hand(&self, plan: &Value, look: &Look) -> Vec<String>;
     /// Whether these arguments deserialise into the handler's own.
@@ -281,6 +333,10 @@ impl<H: Handler> Deed for Typed<H> {
                 .context("a stored plan cannot be read; ask again for a fresh one")?;
             H::fingerprint(args, &plan, look).await
         })
+    }
+
+    fn ends_itself(&self) -> bool {
+        H::ENDS_ITSELF
     }
 
     fn by_hand(&self, plan: &Value, look: &Look) -> Vec<String> {
@@ -357,6 +413,7 @@ impl Registry {
             "jobs_promote" => jobs::promote::Promote,
             "jobs_show" => jobs::show::Show,
             "jobs_start" => jobs::start::Start,
+            "logs" => logs::Logs,
             "promote" => promote::Promote,
             "recheck" => operations::Recheck,
             "restart" => restart::Restart,
@@ -365,6 +422,7 @@ impl Registry {
             "services" => services::Services,
             "shard" => shard::Shard,
             "status" => status::Status,
+            "tail" => tail::TailHandler,
             "unfreeze" => freeze::Unfreeze,
             "why" => why::Why,
         }

@@ -2,6 +2,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -27,12 +28,12 @@ use crate::{
         incident::{EntryKind, Incident},
         journey::{Cleared, Effect, OpenAt, Outcome, Parsed, Redacted, Routed, redact},
         message::Lane,
-        operation::{Operation, State},
-        output::{HostState, Output, Part, Status},
+        operation::{Offer, Operation, State},
+        output::{Action, Choice, HostState, Output, Part, Status, Weight},
         place::Whence,
         routing::Route,
     },
-    handlers::{Fence, Work},
+    handlers::{Fence, Secrets, Work},
     store::{Change, End},
 };
 
@@ -40,6 +41,8 @@ use crate::{
 const SHOWS_AFTER: Duration = Duration::from_secs(1);
 /// How often progress is written as a wish, at most. The poster edits no oftener than every three seconds anyway.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// A look that ends by itself when it is stopped has this long to say what it found.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Longest a look may run. A change is bounded by its own steps.
 const LONGEST_LOOK: Duration = Duration::from_mins(15);
 
@@ -74,29 +77,42 @@ impl Pipeline {
         let _running = Running::enter(self, operation.id, stop.clone());
         let (progress, reported) = watch::channel(None);
         let shown = Arc::new(AtomicBool::new(operation.proposal.is_some()));
-        let teller = self.tell_progress(
-            operation.clone(),
-            seen.clone(),
-            reported,
-            stop.clone(),
-            Arc::clone(&shown),
-        );
         let asked = self.asked(case, cleared.routed()).await;
+        let look = self.look(asked);
+        let secrets = Arc::clone(&look.secrets);
+        let teller = self.tell_progress(Told {
+            operation: operation.clone(),
+            seen: seen.clone(),
+            reported,
+            stop: stop.clone(),
+            has_shown: Arc::clone(&shown),
+            changes,
+            secrets: Arc::clone(&secrets),
+        });
         let work = Work::new(
-            self.look(asked),
+            look,
             progress,
             stop.clone(),
             self.fence(operation.id, case.fence),
             self.door(operation.id, case.fence),
         );
         let has_lines = !deed.by_hand(cleared.plan(), &work.look).is_empty();
-        let ran = AssertUnwindSafe(deed.run(&cleared, &work)).catch_unwind();
+        let mut ran = pin!(AssertUnwindSafe(deed.run(&cleared, &work)).catch_unwind());
         let outcome = if changes {
             ran.await
         } else {
             tokio::select! {
-                outcome = timeout(LONGEST_LOOK, ran) => outcome.unwrap_or_else(|_| Ok(Err(anyhow!("it took longer than {} minutes", LONGEST_LOOK.as_secs() / 60).into()))),
-                () = stop.cancelled() => Ok(Ok(self.stopped(parsed.text()).into())),
+                outcome = timeout(LONGEST_LOOK, &mut ran) => outcome.unwrap_or_else(|_| Ok(Err(anyhow!("it took longer than {} minutes", LONGEST_LOOK.as_secs() / 60).into()))),
+                () = stop.cancelled() => {
+                    let last_words = async {
+                        if deed.ends_itself() { timeout(LAST_WORDS, &mut ran).await.ok() } else { None }
+                    };
+                    match last_words.await {
+                        Some(Ok(Ok(outcome))) => Ok(Ok(self.cut_short(outcome, parsed.text()))),
+                        Some(fault) => fault,
+                        None => Ok(Ok(self.stopped(parsed.text()).into())),
+                    }
+                }
             }
         };
         teller.abort();
@@ -126,6 +142,7 @@ impl Pipeline {
             open: &open,
             changes,
             by_hand: (has_lines && !parsed.flags().by_hand).then(|| by_hand(parsed)),
+            removed: secrets.removed(),
         };
         self.end(done, State::Running, outcome)
             .await
@@ -146,6 +163,16 @@ impl Pipeline {
         } else {
             Output::new(Status::Cancelled, format!("Cancelled: {text}"))
         }
+    }
+
+    /// What a look that ended by itself had to say: as it says it, unless it is the program that ends.
+    fn cut_short(&self, mut outcome: Outcome, text: &str) -> Outcome {
+        if self.parts.stop.is_cancelled() {
+            let Output { status, parts, .. } = self.stopped(text);
+            outcome.output.status = status;
+            outcome.output.parts.extend(parts);
+        }
+        outcome
     }
 
     /// Writes `started` before the first byte goes out (law 5). Whether this process may go on.
@@ -206,53 +233,74 @@ impl Pipeline {
         })
     }
 
-    /// Shows that it runs once it takes longer than a moment, and watches for a cancel from another process.
-    fn tell_progress(
-        &self,
-        operation: Operation,
-        seen: Seen,
-        mut reported: watch::Receiver<Option<Output>>,
-        stop: CancellationToken,
-        has_shown: Arc<AtomicBool>,
-    ) -> tokio::task::JoinHandle<()> {
+    /// Shows that it runs once it takes longer than a moment, with a button to end it, and watches for a cancel from another process.
+    fn tell_progress(&self, mut told: Told) -> tokio::task::JoinHandle<()> {
         let pipeline = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(SHOWS_AFTER).await;
+            let button = pipeline.button_to_end(told.operation.id, told.changes);
+            let mut offers = vec![button.1];
             let mut shown = None;
             loop {
-                let latest = reported.borrow_and_update().clone();
+                let latest = told.reported.borrow_and_update().clone();
                 let output = latest
                     .unwrap_or_else(|| {
-                        Output::new(Status::Running, format!("Running: {}", operation.text))
+                        let title = format!("Running: {}", told.operation.text);
+                        Output::new(Status::Running, title)
                     })
-                    .text_of(approved(&operation));
-                if shown.as_ref() != Some(&output) && matches!(seen, Seen::ByAll(_)) {
-                    has_shown.store(true, Ordering::Relaxed);
-                    let redacted = redact(output.clone(), &pipeline.parts.rules);
-                    let (wishes, _) = pipeline.shown(
-                        &operation,
+                    .text_of(approved(&told.operation));
+                if shown.as_ref() != Some(&output) && matches!(told.seen, Seen::ByAll(_)) {
+                    told.has_shown.store(true, Ordering::Relaxed);
+                    let redacted =
+                        redact(output.clone().with(button.0.clone()), &pipeline.parts.rules)
+                            .and(told.secrets.removed());
+                    let (wishes, more) = pipeline.shown(
+                        &told.operation,
                         State::Running,
-                        &seen,
+                        &told.seen,
                         Lane::Progress,
                         &redacted,
                     );
-                    if let Err(error) = pipeline.parts.store.put(wishes).await {
-                        warn!("progress of {} cannot be shown: {error}", operation.id);
+                    offers.extend(more);
+                    let put = pipeline.parts.store.put_with(wishes, offers.clone()).await;
+                    match put {
+                        Ok(()) => offers.clear(),
+                        Err(error) => {
+                            let id = told.operation.id;
+                            warn!("progress of {id} cannot be shown: {error}");
+                        }
                     }
                     shown = Some(output);
                 }
-                if pipeline
-                    .parts
-                    .store
-                    .cancel_requested(operation.id)
-                    .await
-                    .unwrap_or(false)
-                {
-                    stop.cancel();
+                let requested = pipeline.parts.store.cancel_requested(told.operation.id);
+                if requested.await.unwrap_or(false) {
+                    told.stop.cancel();
                 }
                 tokio::time::sleep(PROGRESS_EVERY).await;
             }
         })
+    }
+
+    /// Stop for a look, Cancel for a change: judged when it is pressed, and good until the operation has ended.
+    fn button_to_end(&self, id: OperationId, changes: bool) -> (Part, Offer) {
+        let (label, action) = if changes {
+            ("Cancel", Action::Cancel)
+        } else {
+            ("Stop", Action::Stop)
+        };
+        let offer = self.offer(action, Some(id), None);
+        let choice = Choice {
+            label: label.to_owned(),
+            action,
+            offer: offer.id.to_string(),
+            typed: format!("cancel {id}"),
+            weight: Weight::Plain,
+        };
+        let ask = Part::Ask {
+            question: String::new(),
+            choices: vec![choice],
+        };
+        (ask, offer)
     }
 
     /// Carries out what an outcome asks of other operations; the judgement becomes the output.
@@ -397,7 +445,7 @@ impl Pipeline {
             let spec = routed.authorized().parsed().spec();
             output.parts.extend(self.undo(spec, command));
         }
-        let redacted = self.redacted(output).await;
+        let redacted = self.redacted(output).await.and(done.removed);
         let (ask, offer) = match done.by_hand {
             Some(text) if state != State::Refused => self.button_by_hand(operation.id, text),
             _ => (Vec::new(), Vec::new()),
@@ -467,6 +515,19 @@ struct Done<'a> {
     changes: bool,
     /// What shows the lines to type for the same; absent where there are none.
     by_hand: Option<String>,
+    /// Secrets that the handler removed by itself.
+    removed: u64,
+}
+
+/// What the progress of a running operation is told from.
+struct Told {
+    operation: Operation,
+    seen: Seen,
+    reported: watch::Receiver<Option<Output>>,
+    stop: CancellationToken,
+    has_shown: Arc<AtomicBool>,
+    changes: bool,
+    secrets: Arc<Secrets>,
 }
 
 /// Known to this process as running, while it lives.

@@ -222,6 +222,7 @@ impl Pipeline {
             commands: Arc::clone(&self.parts.commands),
             settings: Arc::clone(&self.parts.of_handlers),
             policy: Arc::clone(&self.parts.policy),
+            secrets: Arc::new(handlers::Secrets::new(Arc::clone(&self.parts.rules))),
             vitals: Arc::clone(&self.parts.vitals),
             document: Arc::clone(&self.parts.document),
             asked: Arc::new(asked),

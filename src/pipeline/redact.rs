@@ -19,11 +19,12 @@ const MOST_CALLED: usize = 5_000;
 
 impl Pipeline {
     /// The output as it may leave. `<@U…>` becomes the person's name as plain text, so that it reads the same everywhere and nothing
-    /// in an output can ping anybody, whoever wrote it.
+    /// in an output can ping anybody, whoever wrote it. The lines of a machine stay as they are: the renderer shows them as text, and
+    /// a file's hash may have been told.
     pub(super) async fn redacted(&self, mut output: Output) -> Redacted {
         let names = self.names(&mut output).await;
         if !names.is_empty() {
-            output.each_text(&mut |text| {
+            output.each_said(&mut |text| {
                 if text.contains("<@") {
                     *text = people()
                         .replace_all(text, |found: &regex::Captures<'_>| {
@@ -74,7 +75,7 @@ impl Pipeline {
         let Some(directory) = &self.parts.clients.directory else {
             return names;
         };
-        output.each_text(&mut |text| {
+        output.each_said(&mut |text| {
             if text.contains("<@") {
                 names.extend(
                     people()

@@ -15,6 +15,7 @@ pub struct Command {
     words: Vec<String>,
     limit: usize,
     timeout: Option<Duration>,
+    held: bool,
 }
 
 impl Command {
@@ -24,6 +25,7 @@ impl Command {
             words: words.into_iter().map(Into::into).collect(),
             limit: LIMIT,
             timeout: None,
+            held: false,
         }
     }
 
@@ -50,6 +52,14 @@ impl Command {
         self
     }
 
+    /// Keeps the command's standard input open for as long as somebody reads what it writes. A script learns from its end that nobody
+    /// does any more, also where sshd passes no signal on; nothing is ever typed there.
+    #[must_use]
+    pub fn held(mut self) -> Self {
+        self.held = true;
+        self
+    }
+
     /// The words, as they will arrive.
     pub fn words(&self) -> &[String] {
         &self.words
@@ -62,6 +72,10 @@ impl Command {
 
     pub(super) fn max_bytes(&self) -> usize {
         self.limit
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held
     }
 
     pub(super) fn bound(&self, otherwise: Duration) -> Duration {

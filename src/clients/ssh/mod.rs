@@ -99,7 +99,7 @@ impl Client {
             Err(NotOpened::Dead(reason)) => return Err(exec::closed(host, &reason)),
         };
         session
-            .exec(&line)
+            .exec(&line, command.is_held())
             .await
             .map_err(|fault| exec::closed(host, &fault))?;
         Ok(Lines::new(host, session, command.max_bytes(), bound))
@@ -213,7 +213,7 @@ impl Client {
         let mut once_more = true;
         loop {
             let session = self.session(host, bound).await?;
-            match session.exec(line).await {
+            match session.exec(line, false).await {
                 Ok(()) => return Ok(session),
                 Err(_) if once_more => once_more = false,
                 Err(fault) => return Err(exec::closed(host, &fault)),

@@ -29,15 +29,17 @@ impl Session {
         }
     }
 
-    /// Sends the command, and that nothing will be typed to it. An error means that nothing was sent.
-    pub(super) async fn exec(&self, line: &str) -> Result<(), russh::Error> {
+    /// Sends the command, and that nothing will be typed to it, unless its input is held open. An error means that nothing was sent.
+    pub(super) async fn exec(&self, line: &str, held: bool) -> Result<(), russh::Error> {
         let Some((outgoing, _)) = &self.open else {
             return Err(russh::Error::SendError);
         };
         // With a reply: a server that refuses would otherwise be waited for in vain.
         outgoing.exec(true, line).await?;
-        // If this fails, the connection died behind the command; reading says so.
-        let _ = outgoing.eof().await;
+        if !held {
+            // If this fails, the connection died behind the command; reading says so.
+            let _ = outgoing.eof().await;
+        }
         Ok(())
     }
 

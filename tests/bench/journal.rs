@@ -1,0 +1,94 @@
+//! What reading a 200 MB journal costs the bot in memory: the peak of a whole `habops do -- logs` beside the same on a journal of ten
+//! lines. By hand:
+//!
+//! `cargo test --release -- --ignored --nocapture bench_journal`
+
+use std::process::Command;
+
+use super::journal::{Nodes, Said, THEN};
+
+/// Entries of a big journal: some 170 bytes each in the file, with their index.
+const ENTRIES: i64 = 1_000_000;
+/// Written at a time.
+const BATCH: i64 = 50_000;
+/// What the big one may cost more, in KiB.
+const MOST: i64 = 4 * 1024;
+const ROUNDS: usize = 5;
+
+/// Runs the program and prints the peak of its resident memory in KiB.
+const PEAK: &str = "import resource,subprocess,sys; subprocess.run(sys.argv[1:],check=True,stdout=subprocess.DEVNULL); \
+                    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+
+#[test]
+#[ignore = "measures, with 200 MB of disk; run by hand"]
+fn a_journal_of_200_mb_costs_the_bot_less_than_4_mb() {
+    for refuses_grep in [false, true] {
+        let (small, big) = (Nodes::new(1, refuses_grep), Nodes::new(1, refuses_grep));
+        write(&small, 0..10);
+        for first in (0..ENTRIES).step_by(usize::try_from(BATCH).unwrap()) {
+            write(&big, first..first + BATCH);
+        }
+        let size = std::fs::metadata(big.journal(0).join("all.journal"))
+            .unwrap()
+            .len();
+        assert!(size > 200_000_000, "only {size} bytes");
+        let kind = if refuses_grep {
+            "without --grep"
+        } else {
+            "with --grep"
+        };
+        for line in [
+            &["logs", "live"][..],
+            &["logs", "live", "--lines", "2000"],
+            &["logs", "live", "--grep", "job 4242"],
+            &["logs", "live", "--around", "2017-11-17 00:00"],
+        ] {
+            let (before, after) = (median(&small, line), median(&big, line));
+            println!(
+                "{kind}: {}: {before} KiB with 10 lines, {after} KiB with {} MB: {:+} KiB",
+                line.join(" "),
+                size / 1_000_000,
+                after - before
+            );
+            assert!(after - before < MOST, "{} KiB more", after - before);
+        }
+    }
+}
+
+fn write(nodes: &Nodes, numbers: std::ops::Range<i64>) {
+    let lines: Vec<String> = numbers
+        .clone()
+        .map(|number| format!("builder-worker.live(O): INFO:habitat_builder_worker::runner: building core/redis, job {number}, {:x}", number * 7_919))
+        .collect();
+    let said = lines.iter().zip(numbers).map(|(line, number)| Said {
+        micros: THEN * 1_000_000 + number * 100_000,
+        message: line.as_bytes(),
+    });
+    nodes.says(0, &said.collect::<Vec<_>>());
+}
+
+fn median(nodes: &Nodes, line: &[&str]) -> i64 {
+    let config = nodes.config();
+    let mut peaks: Vec<i64> = (0..ROUNDS)
+        .map(|_| {
+            let output = Command::new("python3")
+                .args([
+                    "-c",
+                    PEAK,
+                    env!("CARGO_BIN_EXE_habops"),
+                    "do",
+                    "--json",
+                    "--config",
+                ])
+                .arg(&config)
+                .arg("--")
+                .args(line)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            said.parse().unwrap_or_else(|_| panic!("{output:?}"))
+        })
+        .collect();
+    peaks.sort_unstable();
+    peaks[ROUNDS / 2]
+}
