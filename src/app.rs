@@ -82,12 +82,21 @@ pub fn catalogue(config: &Config) -> Result<Catalogue> {
 
 /// Puts together what a command travels through. `slack` is absent at a terminal.
 pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToken) -> Result<Core> {
+    core_at(config, slack, stop, Arc::new(Timestamp::now))
+}
+
+/// The same at another time than now.
+pub fn core_at(
+    config: &Config,
+    slack: Option<&Introduced>,
+    stop: &CancellationToken,
+    clock: Clock,
+) -> Result<Core> {
     let catalogue = catalogue(config)?;
     let commands = Arc::new(catalogue.commands.clone());
     let rules = Rules::new(config.redact.patterns.iter().map(String::as_str))
         .context("cannot use the configured patterns")?;
     let random: [u8; 8] = rand::rng().random();
-    let clock: Clock = Arc::new(Timestamp::now);
     let store = Store::open(
         &config.store,
         &config.base,
@@ -126,6 +135,7 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         watch: config.restart.watch,
         groups: config.promote.groups.clone(),
         place_is_channel: config.incidents.place == Place::Channel,
+        on_call: on_call(config),
     };
     let pagerduty = config.pagerduty.as_ref();
     let settings = Settings {
@@ -171,6 +181,58 @@ pub fn core(config: &Config, slack: Option<&Introduced>, stop: &CancellationToke
         clients,
         catalogue,
     })
+}
+
+/// How habops knows who is on call; nothing is watched without PagerDuty.
+fn on_call(config: &Config) -> handlers::OnCall {
+    let section = config.pagerduty.as_ref();
+    let mut on_call = handlers::OnCall {
+        accept_within: config.handoff.accept_within,
+        remind: config.handoff.remind,
+        ..handlers::OnCall::default()
+    };
+    if let Some(section) = section {
+        on_call.schedules.clone_from(&section.schedules);
+        on_call.people.clone_from(&section.users);
+        on_call.poll = section.poll;
+    }
+    on_call
+}
+
+/// Looks at who is on call, where there is somebody to ask.
+fn watcher(core: &Core, inbox: &Arc<dyn Inbox>, config: &Config) -> Option<watch::oncall::OnCall> {
+    let handlers::OnCall {
+        schedules,
+        poll,
+        accept_within,
+        remind,
+        ..
+    } = on_call(config);
+    let client = core.clients.pagerduty.clone()?;
+    (!schedules.is_empty()).then(|| watch::oncall::OnCall {
+        store: core.store.clone(),
+        client,
+        inbox: Arc::clone(inbox),
+        schedules,
+        poll,
+        accept_within,
+        remind,
+    })
+}
+
+/// What happens by the clock and enters as signals.
+fn by_the_clock(
+    core: &Core,
+    inbox: &Arc<dyn Inbox>,
+    config: &Config,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let (store, inbox) = (core.store.clone(), Arc::clone(inbox));
+    if let Some(watcher) = watcher(core, &inbox, config) {
+        tasks.spawn(watcher.run(stop.clone()));
+    }
+    tasks.spawn(watch::clock(store, inbox, stop.clone()));
 }
 
 /// What `self` tells.
@@ -329,11 +391,7 @@ pub async fn start(
     let fleet_stop = clock.clone();
     tasks.spawn(async move { fleet.run(fleet_stop).await });
     tasks.spawn(watch::leases(core.store.clone(), clock.clone()));
-    tasks.spawn(watch::clock(
-        core.store.clone(),
-        Arc::clone(&inbox),
-        incoming.clone(),
-    ));
+    by_the_clock(&core, &inbox, &config, &tasks, &incoming);
     let poster = Poster::new(
         introduced.client.clone(),
         outbox,

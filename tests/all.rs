@@ -23,6 +23,7 @@ mod journal;
 mod journey;
 mod load;
 mod page;
+mod pagerduty;
 mod parse;
 mod pattern;
 mod render;

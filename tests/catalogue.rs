@@ -103,6 +103,7 @@ fn the_embedded_commands_are_without_fault() {
         .map(|spec| spec.name.to_string())
         .collect();
     insta::assert_snapshot!(names.join("\n"), @r##"
+    access
     airlock
     airlock destroy
     approvals
@@ -116,7 +117,12 @@ fn the_embedded_commands_are_without_fault() {
     diagnose
     disk
     freeze
+    handoff
+    handoff accept
+    handoff packet
     help
+    incident ack
+    incident annotate
     incident close
     incident export
     incident link
@@ -124,6 +130,7 @@ fn the_embedded_commands_are_without_fault() {
     incident note
     incident open
     incident recap
+    incident resolve
     incident role
     incident timeline
     jobs
@@ -133,6 +140,8 @@ fn the_embedded_commands_are_without_fault() {
     jobs show
     jobs start
     logs
+    oncall
+    page
     promote
     query account
     query counts

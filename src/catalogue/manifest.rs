@@ -104,7 +104,7 @@ pub const NEEDS: [Need; 20] = [
     },
     Need {
         scope: "users:read.email",
-        methods: &["users.info"],
+        methods: &["users.info", "users.lookupByEmail"],
         reason: "who is who in PagerDuty, by the same address",
     },
     Need {

@@ -92,6 +92,24 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Other people are on call than before; PagerDuty's ids.
+    OnCall {
+        /// On which schedule.
+        schedule: String,
+        /// Since when.
+        since: Timestamp,
+        /// Who was before.
+        from: Vec<String>,
+        /// Who is now.
+        to: Vec<String>,
+    },
+    /// A handoff was accepted, or not in time.
+    Handoff {
+        /// On which schedule.
+        schedule: String,
+        /// What happened.
+        what: String,
+    },
     /// A command used with `--force`.
     Forced {
         /// What it overrode.

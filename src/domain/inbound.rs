@@ -12,6 +12,7 @@ use super::{
     output::{Action, Output},
     paging,
     place::{Place, Whence},
+    roster::{Change, Schedule, Seen, Shift},
 };
 
 /// Something that came in. `key` makes a second delivery of it recognisable (law 2).
@@ -103,6 +104,29 @@ pub enum Signal {
     Lapsed {
         /// The operation left behind.
         operation: OperationId,
+    },
+    /// Other people are on call than when it was last looked.
+    ShiftChanged {
+        /// The memo of the last look, exactly as it is kept.
+        before: serde_json::Value,
+        /// What is seen now.
+        after: Box<Seen>,
+        /// What changed in between, oldest first.
+        changes: Vec<Change>,
+    },
+    /// Nobody accepted a handoff in time.
+    HandoffUnaccepted {
+        /// On which schedule.
+        schedule: String,
+    },
+    /// Somebody's shift begins soon.
+    ShiftSoon {
+        /// On which schedule.
+        schedule: Schedule,
+        /// Whose, and when.
+        shift: Box<Shift>,
+        /// The memo of the last reminder, exactly as it is kept.
+        before: Option<serde_json::Value>,
     },
     /// PagerDuty told of something.
     PagerDuty {

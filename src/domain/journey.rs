@@ -627,6 +627,11 @@ pub enum Effect {
         /// Which.
         operation: OperationId,
     },
+    /// Takes the handoff of a schedule; judged by the pipeline.
+    AcceptHandoff {
+        /// Which schedule's.
+        schedule: String,
+    },
     /// Says something in the channel where habops lives.
     Announce {
         /// What.

@@ -92,6 +92,14 @@ impl Policy {
             .collect()
     }
 
+    /// Whether any role comes from being on call.
+    pub fn asks_who_is_on_call(&self) -> bool {
+        self.roles
+            .values()
+            .flatten()
+            .any(|member| *member == Member::OnCall)
+    }
+
     /// What an actor may be called now.
     pub fn standing(&self, actor: &Actor, home: &TeamId, reading: &Reading) -> Standing {
         let membership = match actor {

@@ -5,11 +5,13 @@ use jiff::Timestamp;
 
 use super::{
     audit::Record,
+    handoff::Handoff,
     ids::{Environment, IncidentId, OperationId},
     inbound::{Ack, Delivery},
     incident::{Incident, TimelineEntry},
     message::{Due, Posted},
     operation::Operation,
+    roster::Seen,
     story::Story,
 };
 
@@ -80,6 +82,12 @@ pub trait Records: Send + Sync {
     fn story(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Option<Story>>>;
     /// An incident's timeline, oldest first.
     fn timeline(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Vec<TimelineEntry>>>;
+    /// Operations that change something and were begun since then, newest first.
+    fn changes_since(&self, since: Timestamp) -> BoxFuture<'_, anyhow::Result<Vec<Operation>>>;
+    /// What was last seen of each schedule that is watched.
+    fn on_call(&self) -> BoxFuture<'_, anyhow::Result<Vec<Seen>>>;
+    /// The newest handoff of each schedule, accepted or not.
+    fn handoffs(&self) -> BoxFuture<'_, anyhow::Result<Vec<Handoff>>>;
     /// What is frozen now.
     fn freezes(&self) -> BoxFuture<'_, anyhow::Result<Vec<Freeze>>>;
     /// The operation that holds the first of these locks that is held.

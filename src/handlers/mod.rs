@@ -3,12 +3,14 @@
 //! Adding one: a TOML in `commands/`, a file here, and its word in [`Registry::new`].
 
 pub mod about;
+pub mod access;
 pub mod airlock;
 pub mod approvals;
 pub mod audit;
 pub mod demote;
 pub mod diagnose;
 pub mod freeze;
+pub mod handoff;
 pub mod help;
 pub mod hold;
 mod hosts;
@@ -16,11 +18,15 @@ pub mod incident;
 pub mod jobs;
 pub mod journal;
 pub mod logs;
+pub mod oncall;
 pub mod operations;
+pub mod page;
+pub mod pagerduty_incident;
 mod parts;
 pub mod promote;
 pub mod query;
 mod releases;
+mod responders;
 pub mod restart;
 pub mod runbook;
 pub mod services;
@@ -180,6 +186,30 @@ pub struct Settings {
     pub groups: BTreeMap<String, Vec<String>>,
     /// Whether an incident lives in the whole channel where it is opened, rather than in a thread.
     pub place_is_channel: bool,
+    /// How habops knows who is on call.
+    pub on_call: OnCall,
+}
+
+/// How habops knows who is on call, and what a handoff is held to.
+#[derive(Clone, Debug, Default)]
+pub struct OnCall {
+    /// The schedules that are watched.
+    pub schedules: Vec<String>,
+    /// Slack user → PagerDuty user, where the e-mail addresses differ.
+    pub people: BTreeMap<String, String>,
+    /// How often the schedules are read.
+    pub poll: Duration,
+    /// How long until an unaccepted handoff is told to everybody.
+    pub accept_within: Duration,
+    /// How long before a shift whoever begins it is reminded.
+    pub remind: Duration,
+}
+
+impl OnCall {
+    /// How long what was read of a schedule counts as fresh: two readings may fail, and a minute for a slow answer.
+    pub fn fresh_for(&self) -> Duration {
+        self.poll * 3 + Duration::from_mins(1)
+    }
 }
 
 /// What was asked, by whom, about which nodes.
@@ -389,6 +419,7 @@ impl Registry {
         }
         register! {
             "airlock" => airlock::Airlock,
+            "access" => access::Access,
             "approvals" => approvals::Approvals,
             "approve" => operations::Approve,
             "audit" => audit::Audit,
@@ -397,7 +428,12 @@ impl Registry {
             "deny" => operations::Deny,
             "diagnose" => diagnose::Diagnose,
             "freeze" => freeze::Freeze,
+            "handoff" => handoff::Handoff,
+            "handoff_accept" => handoff::Accept,
+            "handoff_packet" => handoff::TellPacket,
             "help" => help::Help,
+            "incident_ack" => pagerduty_incident::Ack,
+            "incident_annotate" => pagerduty_incident::Annotate,
             "incident_close" => incident::Close,
             "incident_export" => incident::Export,
             "incident_link" => incident::Link,
@@ -405,6 +441,7 @@ impl Registry {
             "incident_note" => incident::Note,
             "incident_open" => incident::Open,
             "incident_recap" => incident::Recap,
+            "incident_resolve" => pagerduty_incident::Resolve,
             "incident_role" => incident::Role,
             "incident_timeline" => incident::Timeline,
             "jobs" => jobs::Jobs,
@@ -414,6 +451,8 @@ impl Registry {
             "jobs_show" => jobs::show::Show,
             "jobs_start" => jobs::start::Start,
             "logs" => logs::Logs,
+            "oncall" => oncall::OnCall,
+            "page" => page::Page,
             "promote" => promote::Promote,
             "recheck" => operations::Recheck,
             "restart" => restart::Restart,

@@ -13,6 +13,8 @@ use crate::domain::{
     journey::{Authorized, Parsed, authorize},
     node::Node,
     policy::Reading,
+    records::Records as _,
+    roster::{Responder, is_same_person},
     target::Target,
 };
 
@@ -78,11 +80,35 @@ impl Pipeline {
                 Err(error) => warn!("cannot read the members of {group}: {error}"),
             }
         }
+        let email = profile.as_ref().and_then(|profile| profile.email.clone());
         Reading {
+            on_call: self.is_on_call(user, email.as_deref()).await,
             profile,
             groups,
-            on_call: false,
         }
+    }
+
+    /// Whether PagerDuty had them on call when it was last looked at. No call goes out for it: rights must not wait for PagerDuty.
+    async fn is_on_call(&self, user: &UserId, email: Option<&str>) -> bool {
+        if !self.parts.policy.asks_who_is_on_call() {
+            return false;
+        }
+        let of = &self.parts.of_handlers.on_call;
+        let seen = match self.parts.store.on_call().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                warn!("cannot read who is on call: {error:#}");
+                return false;
+            }
+        };
+        let told = of.people.get(user.as_str());
+        let watched = seen
+            .iter()
+            .filter(|seen| of.schedules.contains(&seen.schedule.id));
+        watched.into_iter().any(|seen| {
+            let is_them = |who: &Responder| is_same_person(who, email, told);
+            seen.is_on_call(is_them, self.now(), of.fresh_for())
+        })
     }
 
     /// The nodes meant, frozen here. A look without a target means the whole fleet.

@@ -18,7 +18,7 @@ use crate::{
             Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive, thawed,
         },
         message::Lane,
-        operation::{Operation, State, StoredProposal},
+        operation::{Offer, Operation, State, StoredProposal},
         output::{Action, Choice, Output, Part, Status, Weight},
     },
     store::{Change, End},
@@ -65,8 +65,7 @@ impl Pipeline {
             .context("cannot read the open incidents")?;
         let mut operation = case.operation.clone();
         operation.incident = incident_of(&planned);
-        let approve = self.offer(Action::Approve, Some(operation.id), Some(expires_at));
-        let deny = self.offer(Action::Deny, Some(operation.id), Some(expires_at));
+        let (approve, deny) = self.yes_and_no(&operation, &stored);
         let card = self.card_that_asks(
             &operation,
             &stored,
@@ -117,6 +116,19 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// The buttons of a card: a handoff is accepted, everything else approved.
+    pub(super) fn yes_and_no(
+        &self,
+        operation: &Operation,
+        proposal: &StoredProposal,
+    ) -> (Offer, Offer) {
+        let until = Some(proposal.expires_at);
+        (
+            self.offer(yes(&proposal.confirm), Some(operation.id), until),
+            self.offer(Action::Deny, Some(operation.id), until),
+        )
     }
 
     /// Judges a yes or a no to an operation that waits, and carries it out. Returns what to tell whoever said it.
@@ -363,7 +375,10 @@ impl Pipeline {
         card: &Redacted,
     ) -> Change {
         let seen = self.seen_again(operation).await;
-        let (wishes, offers) = self.shown(operation, state, &seen, Lane::Confirm, card);
+        let (mut wishes, mut offers) = self.shown(operation, state, &seen, Lane::Confirm, card);
+        let (copies, buttons) = self.copies(operation, state, card).await;
+        wishes.extend(copies);
+        offers.extend(buttons);
         let text = format!("{} {decision}: {}", operation.id, operation.text);
         Change {
             by: Some(by.clone()),
@@ -377,7 +392,8 @@ impl Pipeline {
         }
     }
 
-    fn card_that_asks(
+    /// The card of what waits for a yes.
+    pub(super) fn card_that_asks(
         &self,
         operation: &Operation,
         proposal: &StoredProposal,
@@ -411,13 +427,16 @@ impl Pipeline {
                 proposal.expires_at.strftime("%H:%M:%S UTC")
             ),
             choices: vec![
-                choice(
-                    "Approve",
-                    Action::Approve,
-                    approve,
-                    "approve",
-                    Weight::Danger,
-                ),
+                match yes(&proposal.confirm) {
+                    Action::Accept => choice(
+                        "Accept",
+                        Action::Accept,
+                        approve,
+                        "approve",
+                        Weight::Primary,
+                    ),
+                    action => choice("Approve", action, approve, "approve", Weight::Danger),
+                },
                 choice("Deny", Action::Deny, deny, "deny", Weight::Plain),
             ],
         })
@@ -451,6 +470,14 @@ impl Pipeline {
             text,
             operation: Some(operation.id),
         }]
+    }
+}
+
+/// What is taken is accepted; what is done is approved.
+fn yes(confirm: &Confirm) -> Action {
+    match confirm {
+        Confirm::Named(_) => Action::Accept,
+        Confirm::Never | Confirm::Own | Confirm::SecondPerson => Action::Approve,
     }
 }
 

@@ -341,6 +341,10 @@ impl Pipeline {
                         pagerduty,
                     });
                 }
+                Effect::AcceptHandoff { schedule } => {
+                    let by = cleared.authorized().actor();
+                    outcome.output = self.accept_handoff(&schedule, by).await?;
+                }
                 other => records.push(other),
             }
         }
@@ -396,6 +400,12 @@ impl Pipeline {
         } else {
             Vec::new()
         };
+        let (mut wishes, mut offers) = (wishes, offers);
+        if from == State::Awaiting {
+            let (copies, buttons) = self.copies(&operation, state, &redacted).await;
+            wishes.extend(copies);
+            offers.extend(buttons);
+        }
         let end = End {
             events: vec![event],
             wishes,

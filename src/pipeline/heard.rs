@@ -180,9 +180,12 @@ impl Pipeline {
                 how,
             } => self.marked(heard, by, channel, message, how).await,
             // Never stored.
-            Signal::Expired { .. } | Signal::Lapsed { .. } | Signal::Waiting => {
-                Ok(Dealing::nothing())
-            }
+            Signal::Expired { .. }
+            | Signal::Lapsed { .. }
+            | Signal::ShiftChanged { .. }
+            | Signal::HandoffUnaccepted { .. }
+            | Signal::ShiftSoon { .. }
+            | Signal::Waiting => Ok(Dealing::nothing()),
         }
     }
 }

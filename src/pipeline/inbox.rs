@@ -329,6 +329,19 @@ impl Pipeline {
                     pipeline.attend();
                     Ok(())
                 }
+                Signal::ShiftChanged {
+                    before,
+                    after,
+                    changes,
+                } => pipeline.shift_changed(before, *after, changes).await,
+                Signal::HandoffUnaccepted { schedule } => {
+                    pipeline.handoff_unaccepted(&schedule).await
+                }
+                Signal::ShiftSoon {
+                    schedule,
+                    shift,
+                    before,
+                } => pipeline.shift_soon(&schedule, &shift, before).await,
             };
             if let Err(Failure::Broken(error)) = handled {
                 error!("a signal could not be handled: {error:#}");

@@ -9,6 +9,7 @@
 //! recover    what a lost process left behind              heard      what came in by itself, stored and dealt with in order
 //! paged      what PagerDuty told                           kept       messages for the timeline, recaps for who joins
 //! fresh      a card about a world that has changed               hold       what a running change holds of the store
+//! handoff    a shift that changed, told once
 //! ```
 
 mod authorize;
@@ -18,6 +19,7 @@ mod confirm;
 mod effects;
 mod execute;
 mod fresh;
+mod handoff;
 mod heard;
 mod hold;
 mod inbox;

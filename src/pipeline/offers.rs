@@ -71,9 +71,9 @@ impl Pipeline {
             Refusal::not_now("This button is not known to habops any more. Type the command instead; `help` lists them.")
         })?;
         match (offer.action, offer.operation) {
-            (Action::Approve | Action::Deny, Some(id)) => {
+            (Action::Approve | Action::Accept | Action::Deny, Some(id)) => {
                 let standing = self.standing(&pressed.actor).await;
-                self.decide(id, &standing, offer.action == Action::Approve)
+                self.decide(id, &standing, offer.action != Action::Deny)
                     .await?;
                 Ok(None) // the card itself says who decided
             }
@@ -82,6 +82,13 @@ impl Pipeline {
             }
             (Action::Choose, Some(id)) => {
                 self.choose(&offer, id, &pressed.actor).await.map(|()| None)
+            }
+            // Not used up by the press: whoever may not accept must not take the button away from whoever may.
+            (Action::Accept, None) => {
+                let command = offer.command.clone().unwrap_or_default();
+                let key = format!("accept:{}:{}", offer.id, self.now());
+                self.enter_again(key, command, pressed.actor.clone(), whence(pressed))
+                    .await
             }
             (_, _) if offer.command.is_some() => self.enter(&offer, pressed).await,
             _ => Err(Refusal::not_now(
@@ -166,16 +173,11 @@ impl Pipeline {
                 );
             }
         }
-        let kind = PlaceKind::Public;
-        let whence = Whence::Slack {
-            place: pressed.place.clone(),
-            kind,
-        };
         self.enter_again(
             format!("offer:{}", offer.id),
             command,
             pressed.actor.clone(),
-            whence,
+            whence(pressed),
         )
         .await
     }
@@ -310,6 +312,13 @@ impl Pipeline {
         if let Err(error) = self.parts.store.put(vec![wish]).await {
             warn!("the answer to a click cannot be kept: {error}");
         }
+    }
+}
+
+fn whence(pressed: &Pressed) -> Whence {
+    Whence::Slack {
+        place: pressed.place.clone(),
+        kind: PlaceKind::Public,
     }
 }
 

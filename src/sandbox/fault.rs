@@ -14,7 +14,7 @@ pub struct FaultState {
     pub about: String,
     /// Whether it is on now. A fault that happens once is never on.
     pub on: bool,
-    /// Whose it is: `slack`, `nodes`, `ec2` or `builder`.
+    /// Whose it is: `slack`, `nodes`, `ec2`, `builder` or `pagerduty`.
     pub group: String,
 }
 

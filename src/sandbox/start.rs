@@ -3,11 +3,13 @@
 use std::{
     fmt::Write as _,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,7 @@ use super::{
     ec2::Ec2,
     fault::Fault,
     nodes::Nodes,
-    pagerduty,
+    pagerduty::PagerDuty,
     slack::{Options, Slack},
 };
 
@@ -32,6 +34,8 @@ pub struct Sandbox {
     pub builder: Builder,
     /// The datastore, where there is one.
     pub datastore: Option<Datastore>,
+    /// PagerDuty.
+    pub pagerduty: PagerDuty,
     /// The configuration written for habops.
     pub config: PathBuf,
     addresses: Value,
@@ -42,12 +46,15 @@ struct Addresses {
     ec2: String,
     builder: String,
     pagerduty: String,
+    /// Where habops is told of what happens in PagerDuty.
+    webhooks: SocketAddr,
 }
 
 const BOT_TOKEN: &str = "xoxb-sandbox";
 const APP_TOKEN: &str = "xapp-sandbox";
 const BUILDER_TOKEN: &str = "_sandbox";
 const PAGERDUTY_TOKEN: &str = "y_NbAkKc66ryYTWUXYEu";
+const WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 
 impl Sandbox {
     /// Starts everything on loopback, Slack and the page on the given listener, and writes `dir/habops.toml`. `tool` is the
@@ -72,10 +79,14 @@ impl Sandbox {
         let (builder_listener, builder_url) = loopback().await?;
         let builder = Builder::start(builder_listener, stop.clone());
         let (pagerduty_listener, pagerduty_url) = loopback().await?;
-        pagerduty::start(pagerduty_listener, stop.clone());
+        let pagerduty =
+            PagerDuty::start(pagerduty_listener, Arc::new(Timestamp::now), stop.clone());
+        let webhooks = free_address().await?;
+        pagerduty.subscribe(&format!("http://{webhooks}/pagerduty"), WEBHOOK_SECRET);
         let mut faults: Vec<Arc<dyn Fault>> = vec![
             Arc::new(nodes.clone()),
             Arc::new(ec2),
+            Arc::new(pagerduty.clone()),
             Arc::new(builder.clone()),
         ];
         if let Some(datastore) = &datastore {
@@ -92,6 +103,7 @@ impl Sandbox {
             ec2: ec2_url,
             builder: builder_url,
             pagerduty: pagerduty_url,
+            webhooks,
         };
         let config = dir.join("habops.toml");
         write_files(&dir, &signing_secret)?;
@@ -123,6 +135,7 @@ impl Sandbox {
             nodes,
             builder,
             datastore,
+            pagerduty,
             config,
             addresses,
         })
@@ -152,6 +165,26 @@ async fn loopback() -> Result<(TcpListener, String)> {
     Ok((listener, format!("http://{address}")))
 }
 
+/// Ports below those that the kernel gives to outgoing connections, so that none takes one before habops does.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// How many are tried.
+const TRIES: usize = 100;
+
+/// An address that is free now, for habops to listen on: only habops can bind it, so it is let go again.
+async fn free_address() -> Result<SocketAddr> {
+    for _ in 0..TRIES {
+        let address = SocketAddr::from(([127, 0, 0, 1], rand::random_range(PORTS)));
+        if TcpListener::bind(address).await.is_ok() {
+            return Ok(address);
+        }
+    }
+    anyhow::bail!(
+        "no port of 127.0.0.1 is free between {} and {}",
+        PORTS.start,
+        PORTS.end
+    )
+}
+
 fn write_files(dir: &Path, signing_secret: &str) -> Result<()> {
     for (name, text) in [
         ("bot-token", BOT_TOKEN),
@@ -159,7 +192,7 @@ fn write_files(dir: &Path, signing_secret: &str) -> Result<()> {
         ("signing-secret", signing_secret),
         ("builder-token", BUILDER_TOKEN),
         ("pagerduty-token", PAGERDUTY_TOKEN),
-        ("pagerduty-webhook", "sandbox-webhook-secret"),
+        ("pagerduty-webhook", WEBHOOK_SECRET),
         ("aws-secret", "sandbox"),
     ] {
         let path = dir.join("files").join(name);
@@ -192,7 +225,7 @@ signing_secret = {{ file = "files/signing-secret" }}
 channel = "C0OPERATIONS"
 
 [http]
-listen = "127.0.0.1:0"
+listen = "{webhooks}"
 admin = "127.0.0.1:0"
 
 [store]
@@ -212,6 +245,7 @@ refresh = "10s"
 "#,
         api = slack.api_url(),
         ec2 = addresses.ec2,
+        webhooks = addresses.webhooks,
     );
     for node in nodes.list() {
         let _ = write!(
@@ -243,9 +277,12 @@ builder = ["core/builder-api", "core/builder-api-proxy", "core/builder-jobsrv"]
 [pagerduty]
 url = "{pagerduty}"
 token = {{ file = "files/pagerduty-token" }}
-from = "habops@example.com"
+from = "habops@habitat.example"
 schedules = ["PI7DH85"]
 webhook_secrets = [{{ file = "files/pagerduty-webhook" }}]
+[pagerduty.services]
+P393ZNQ = "live/api"
+PJOBSRV = "live/jobsrv"
 
 [policy]
 console = ["member", "operator", "release"]

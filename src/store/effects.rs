@@ -46,6 +46,7 @@ pub(super) fn apply(
             | Effect::Decide { .. }
             | Effect::Cancel { .. }
             | Effect::Recheck { .. }
+            | Effect::AcceptHandoff { .. }
             | Effect::Retry { .. } => {}
         }
     }

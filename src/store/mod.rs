@@ -10,6 +10,7 @@ mod effects;
 mod error;
 mod incidents;
 mod locks;
+mod memos;
 mod offers;
 mod open;
 mod operations;
@@ -38,6 +39,7 @@ pub use self::{
     accept::{Accept, Accepted, MakeWishes},
     error::Error,
     locks::Locked,
+    memos::{Memo, Swap},
     offers::UseOffer,
     operations::LEASE,
     outbox::DeadLetter,

@@ -13,10 +13,12 @@ use super::{
 };
 use crate::domain::{
     audit::{Event, Hash, Record},
+    handoff::Handoff,
     ids::{IncidentId, OperationId, UserId},
     incident::{Incident, TimelineEntry},
     operation::Operation,
     records::{Freeze, Records, Touched},
+    roster::Seen,
     story::{Chapter, MOST_CHAPTERS, Story},
 };
 
@@ -82,6 +84,18 @@ impl Records for Store {
     fn story(&self, id: IncidentId) -> BoxFuture<'_, anyhow::Result<Option<Story>>> {
         let now = self.now();
         told(self.read(move |conn| story(conn, id, now)))
+    }
+
+    fn changes_since(&self, since: Timestamp) -> BoxFuture<'_, anyhow::Result<Vec<Operation>>> {
+        told(self.begun_since(since))
+    }
+
+    fn on_call(&self) -> BoxFuture<'_, anyhow::Result<Vec<Seen>>> {
+        told(self.memos("oncall"))
+    }
+
+    fn handoffs(&self) -> BoxFuture<'_, anyhow::Result<Vec<Handoff>>> {
+        told(self.memos("handoff"))
     }
 
     fn freezes(&self) -> BoxFuture<'_, anyhow::Result<Vec<Freeze>>> {

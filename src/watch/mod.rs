@@ -1,5 +1,7 @@
 //! What happens by the clock. Emits signals; what they lead to is the pipeline's.
 
+pub mod oncall;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};

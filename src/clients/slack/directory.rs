@@ -18,7 +18,7 @@ use futures_util::{
 use tokio::time::Instant;
 
 use super::{error::Error, people::Person, web::Client};
-use crate::domain::ids::{GroupId, UserId};
+use crate::domain::ids::{ChannelId, GroupId, UserId};
 
 /// How long a person's entry is good.
 const PERSON_FOR: Duration = Duration::from_mins(5);
@@ -53,6 +53,16 @@ impl Directory {
         self.people
             .get(user, async move { client.user(&id).await }.boxed())
             .await
+    }
+
+    /// Whoever has that e-mail; asked anew each time, for it is asked seldom.
+    pub async fn found_by_email(&self, email: &str) -> Result<UserId, Error> {
+        Ok(self.client.user_by_email(email).await?.id)
+    }
+
+    /// The conversation of the bot and that person.
+    pub async fn direct(&self, user: &UserId) -> Result<ChannelId, Error> {
+        self.client.open_dm(user).await
     }
 
     /// A group's members as of the last two minutes.

@@ -140,6 +140,19 @@ impl Client {
             .user)
     }
 
+    /// Whoever has that e-mail; `users_not_found` where nobody has.
+    pub async fn user_by_email(&self, email: &str) -> Result<Person, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            user: Person,
+        }
+        let query = [("email", Some(email.to_owned()))];
+        Ok(self
+            .read::<Answer>("users.lookupByEmail", &query)
+            .await?
+            .user)
+    }
+
     /// Who is in a user group now. A group that is switched off has no members.
     pub async fn group_members(&self, group: &GroupId) -> Result<Vec<UserId>, Error> {
         #[derive(Deserialize)]

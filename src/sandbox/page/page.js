@@ -17,7 +17,7 @@ const S = {
   pressed: new Set(), openFiles: new Set(), faultsOpen: false, drawerOpen: false, widened: false, loaded: false, early: [], askedAt: 0,
 };
 const ONE_SHOT = new Set(['slack-drop', 'slack-disconnect']);
-const GROUPS = { slack: 'Slack', nodes: 'Nodes', ec2: 'EC2', builder: 'Builder', datastore: 'Datastore' };
+const GROUPS = { slack: 'Slack', nodes: 'Nodes', ec2: 'EC2', builder: 'Builder', datastore: 'Datastore', pagerduty: 'PagerDuty' };
 const GROUP_GAP_S = 300; // messages of one person within five minutes share a header, as in Slack
 const TOAST_MS = 7000;
 const RECONNECT_MS = 2000;

@@ -1,0 +1,180 @@
+//! One schedule over a while: shift-based ones over v3, the others over v2, tried in that order as PagerDuty's guide says.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{call::Client, error::Error, users::Reference};
+use crate::domain::roster::{Roster, Schedule, Shift};
+
+/// A schedule as its own page shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Who is on call when, overrides included.
+    pub roster: Roster,
+    /// Where an override is what counts: from, until. Unknown for a shift-based schedule.
+    pub overridden: Vec<(Timestamp, Timestamp)>,
+    /// Which API it answers to.
+    pub kind: Kind,
+}
+
+/// Which API a schedule answers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Layers: v2.
+    Layers,
+    /// Shift-based: v3, with the ids of its rotations.
+    Shifts(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    schedule: T,
+}
+
+#[derive(Deserialize)]
+struct Layered {
+    #[serde(flatten)]
+    itself: Reference,
+    final_schedule: Rendered,
+    #[serde(default)]
+    overrides_subschedule: Option<Rendered>,
+}
+
+#[derive(Default, Deserialize)]
+struct Rendered {
+    #[serde(default)]
+    rendered_schedule_entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    start: Timestamp,
+    end: Timestamp,
+    #[serde(default)]
+    user: Option<Reference>,
+}
+
+#[derive(Deserialize)]
+struct ShiftBased {
+    #[serde(flatten)]
+    itself: Reference,
+    #[serde(default)]
+    rotations: Vec<Rotation>,
+    #[serde(default)]
+    final_schedule: Computed,
+}
+
+#[derive(Deserialize)]
+struct Rotation {
+    id: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Computed {
+    #[serde(default)]
+    computed_shift_assignments: Vec<Assignment>,
+}
+
+#[derive(Deserialize)]
+struct Assignment {
+    start_time: Timestamp,
+    end_time: Timestamp,
+    member: Member,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    #[serde(default)]
+    user_id: Option<String>,
+}
+
+impl Client {
+    /// The schedule between two moments, its shifts whole even where they stick out of the window.
+    pub async fn schedule(
+        &self,
+        id: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Plan, Error> {
+        match self.shift_based(id, since, until).await {
+            // 400 says that it is not upgraded; an account without v3 does not know the path.
+            Err(Error::Refused { status: 400, .. } | Error::Missing { .. }) => {
+                self.layered(id, since, until).await
+            }
+            other => other,
+        }
+    }
+
+    async fn layered(&self, id: &str, since: Timestamp, until: Timestamp) -> Result<Plan, Error> {
+        let query = vec![
+            ("since", since.to_string()),
+            ("until", until.to_string()),
+            ("time_zone", "UTC".to_owned()),
+            ("overflow", "true".to_owned()),
+        ];
+        let what = format!("the schedule {id}");
+        let Answer::<Layered> { schedule } =
+            self.get(&what, &format!("/schedules/{id}"), &query).await?;
+        let mut shifts: Vec<Shift> = Vec::new();
+        for entry in schedule.final_schedule.rendered_schedule_entries {
+            let Some(user) = entry.user else { continue };
+            let mut known = shifts.iter().map(|shift| &shift.responder);
+            let responder = match known.find(|known| known.id == user.id) {
+                Some(known) => known.clone(),
+                // The entry itself has only the name; that is enough where the rest cannot be read.
+                None => self.user(&user.id).await.unwrap_or_else(|_| user.into()),
+            };
+            shifts.push(Shift {
+                responder,
+                start: Some(entry.start),
+                end: Some(entry.end),
+            });
+        }
+        let overridden = schedule.overrides_subschedule.unwrap_or_default();
+        let overridden = overridden.rendered_schedule_entries.into_iter();
+        Ok(Plan {
+            roster: Roster::new(schedule.itself.into(), shifts),
+            overridden: overridden.map(|entry| (entry.start, entry.end)).collect(),
+            kind: Kind::Layers,
+        })
+    }
+
+    async fn shift_based(
+        &self,
+        id: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Plan, Error> {
+        let query = vec![
+            ("since", since.to_string()),
+            ("until", until.to_string()),
+            ("include[]", "final_schedule".to_owned()),
+        ];
+        let what = format!("the schedule {id}");
+        let Answer::<ShiftBased> { schedule } = self
+            .get(&what, &format!("/v3/schedules/{id}"), &query)
+            .await?;
+        let mut shifts: Vec<Shift> = Vec::new();
+        for assignment in schedule.final_schedule.computed_shift_assignments {
+            let Some(user) = assignment.member.user_id else {
+                continue; // an empty slot
+            };
+            let mut known = shifts.iter().map(|shift| &shift.responder);
+            let responder = match known.find(|known| known.id == user) {
+                Some(known) => known.clone(),
+                None => self.user(&user).await?,
+            };
+            shifts.push(Shift {
+                responder,
+                start: Some(assignment.start_time),
+                end: Some(assignment.end_time),
+            });
+        }
+        let schedule_itself: Schedule = schedule.itself.into();
+        Ok(Plan {
+            roster: Roster::new(schedule_itself, shifts),
+            overridden: Vec::new(),
+            kind: Kind::Shifts(schedule.rotations.into_iter().map(|it| it.id).collect()),
+        })
+    }
+}
