@@ -96,22 +96,20 @@ impl Pipeline {
         if incident.state == IncidentState::Closed {
             return vec![("Export".to_owned(), format!("incident export {id}"))];
         }
-        let status = incident.page().map(|page| page.status);
-        let (mut ack, mut resolve) = (false, false);
-        if let Some(status) = status {
-            ack = matches!(status, None | Some(PagerDutyStatus::Triggered));
-            resolve = status != Some(PagerDutyStatus::Resolved);
+        let mut buttons = Vec::new();
+        if let Some(page) = incident.page().filter(|page| !page.is_resolved()) {
+            let page_is = format!(" --pd {}", page.id);
+            if page.status != Some(PagerDutyStatus::Acknowledged) {
+                buttons.push(("Acknowledge", "incident ack", page_is.clone()));
+            }
+            buttons.push(("Resolve", "incident resolve", page_is));
         }
-        let words = [
-            ("Acknowledge", "incident ack", ack),
-            ("Resolve", "incident resolve", resolve),
-            ("Recap", "incident recap", true),
-            ("Close", "incident close", true),
-        ];
-        words
+        buttons.push(("Recap", "incident recap", String::new()));
+        buttons.push(("Close", "incident close", String::new()));
+        buttons
             .into_iter()
-            .filter(|(_, word, wanted)| *wanted && self.parts.commands.get(word).is_some())
-            .map(|(label, word, _)| (label.to_owned(), format!("{word} --incident {id}")))
+            .filter(|(_, word, _)| self.parts.commands.get(word).is_some())
+            .map(|(label, word, page)| (label.to_owned(), format!("{word}{page} --incident {id}")))
             .collect()
     }
 }

@@ -122,7 +122,7 @@ async fn file(State(slack): State<Slack>, Path((id, name)): Path<(String, String
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             header::CONTENT_SECURITY_POLICY,
-            "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+            "default-src 'none'; style-src 'unsafe-inline'",
         ),
     ];
     match slack.file(&id) {
