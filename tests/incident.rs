@@ -3,7 +3,7 @@
 #[path = "incident/doors.rs"]
 mod doors;
 #[path = "incident/paged.rs"]
-mod paged;
+pub mod paged;
 #[path = "incident/places.rs"]
 mod places;
 #[path = "incident/routes.rs"]
