@@ -117,7 +117,7 @@ fn a_storm_is_evidence_and_a_restart_that_helps_recovers() {
         let done = world.shows(&operation, "done").await;
         assert_eq!(done.ts, card.ts, "on the same message");
         let told = words(&done);
-        for part in ["live-builder-api-0 recovered", "not seen again in 3 s", "\u{2192}", "approved by"] {
+        for part in ["live-builder-api-0 recovered", "its error not seen again in 3 s", "\u{2192}", "approved by"] {
             assert!(told.contains(part), "{part}: {told}");
         }
         assert_eq!(restarts(world, API), 1);

@@ -81,7 +81,7 @@ struct OfNode {
     node: String,
     /// Why it is left out, where it is.
     unreachable: Option<String>,
-    /// The errors that were found before, by name.
+    /// The errors that were found before, as [`evidence::Sign::key`] keeps them.
     errors: Vec<String>,
     /// Services whose process is not to be compared: they crash, or came up just now.
     unsteady: Vec<String>,
@@ -182,7 +182,7 @@ fn of_node(found: &Found<'_>, what: &What) -> OfNode {
     let mut of = OfNode {
         node: found.node.name.to_string(),
         unreachable: None,
-        errors: found.evidence.names(),
+        errors: found.evidence.keys(),
         unsteady: Vec::new(),
         locks: guard::locks(what, found),
         world: Value::Null,

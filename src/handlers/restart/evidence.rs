@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use super::{Reading, host};
 use crate::{
     clients::ssh::{Command, End},
-    domain::{node::Node, supervisor::Service},
+    domain::{ids::NodeRole, known_issue::KnownIssues, node::Node, supervisor::Service},
     handlers::{Look, hosts, parts},
 };
 
@@ -23,8 +24,10 @@ pub struct Evidence {
 /// One kind of error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
-    /// What tells it from others.
+    /// What tells it from others, for people.
     pub name: String,
+    /// The same, to be kept with a plan: free text may hold a secret, and is kept as a digest.
+    pub key: String,
     /// How many lines.
     pub count: usize,
     /// The first of them.
@@ -41,15 +44,17 @@ pub const MINUTES: u32 = 15;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// So many starts under one Supervisor in that time are a crash loop.
 const CRASHES: usize = 3;
+/// What stands for the patterns of known issues where a role has none: it lets nothing more through.
+const NO_PATTERN: &str = "^@exit ";
 /// Above what the script prints.
 const MOST_OUTPUT: usize = 512 * 1024;
 /// Longest name of a kind of error, in characters.
 const LONGEST_NAME: usize = 60;
 
-/// Errors and starts, the newest of them; the last line tells how `journalctl` ended, whose own complaint is on standard error.
+/// Errors, known issues and starts, the newest of them; the last line tells how `journalctl` ended, whose own complaint is on standard error.
 const SCRIPT: &str = r#"LC_ALL=C; export LC_ALL
 { journalctl -u hab-sup -q --no-pager -o short-iso --since "$1"; printf '@exit %s\n' "$?"; } |
-grep -aE -e 'ERROR|FATAL|panicked|[[]err: |already exists|[(]SV[)]: Starting service|^@exit ' | tail -n 2000 | tail -c 400000
+grep -aE -e 'ERROR|FATAL|panicked|[[]err: |[(]SV[)]: Starting service|^@exit ' -e "$2" | tail -n 2000 | tail -c 400000
 "#;
 
 /// The same for a person at the node.
@@ -68,7 +73,7 @@ pub fn by_hand() -> Command {
 /// What a node's journal of the last minutes tells.
 pub async fn evidence(look: &Look, node: &Node) -> Evidence {
     match lines(look, node, &format!("-{MINUTES}min"), PATIENCE).await {
-        Ok(entries) => of(&entries),
+        Ok(entries) => of(&entries, look.commands.known_issues(), &node.role),
         Err(why) => Evidence {
             errors: Err(why),
             starts: BTreeMap::new(),
@@ -84,7 +89,7 @@ pub async fn since(
     patience: Duration,
 ) -> Result<Vec<Sign>, String> {
     let entries = lines(look, node, &format!("@{clock}"), patience).await?;
-    of(&entries).errors
+    of(&entries, look.commands.known_issues(), &node.role).errors
 }
 
 /// One line of the unit.
@@ -102,7 +107,9 @@ async fn lines(
     since: &str,
     patience: Duration,
 ) -> Result<Vec<Entry>, String> {
-    let command = Command::script(SCRIPT, [since])
+    let known = look.commands.known_issues().filter(&node.role);
+    let known = known.as_deref().unwrap_or(NO_PATTERN);
+    let command = Command::script(SCRIPT, [since, known])
         .limit(MOST_OUTPUT)
         .timeout(patience);
     let answer = look.clients.ssh.run(&host(node), &command).await;
@@ -133,7 +140,7 @@ fn entry(line: &str) -> Option<Entry> {
     })
 }
 
-fn of(entries: &[Entry]) -> Evidence {
+fn of(entries: &[Entry], known: &KnownIssues, role: &NodeRole) -> Evidence {
     let mut starts = BTreeMap::new();
     let mut kinds: BTreeMap<String, Sign> = BTreeMap::new();
     for entry in entries {
@@ -141,7 +148,7 @@ fn of(entries: &[Entry]) -> Evidence {
             *starts.entry((group.to_owned(), entry.pid)).or_default() += 1;
             continue;
         }
-        let Some(name) = name(&entry.message) else {
+        let Some((name, key)) = name(&entry.message, known, role) else {
             continue;
         };
         kinds
@@ -153,6 +160,7 @@ fn of(entries: &[Entry]) -> Evidence {
             })
             .or_insert_with(|| Sign {
                 name,
+                key,
                 count: 1,
                 first: entry.at,
                 last: entry.at,
@@ -170,15 +178,29 @@ fn of(entries: &[Entry]) -> Evidence {
     }
 }
 
-/// What tells one kind of error from others: the network error's code and site, or the words without what changes from line
-/// to line. Nothing for the head of a dump, whose error stands before it.
-fn name(message: &str) -> Option<String> {
+/// What tells one kind of error from others, and how that is kept: the known issue, the network error's code and site, or the
+/// words without what changes from line to line. Nothing for what is no error, and for the head of a dump, whose error stands
+/// before it.
+fn name(message: &str, known: &KnownIssues, role: &NodeRole) -> Option<(String, String)> {
     let said = message.split_once("): ").map_or(message, |(_, said)| said);
-    if let Some((_, error)) = said.split_once("[err: ") {
+    let network = said.split_once("[err: ").and_then(|(_, error)| {
         let (error, _) = error.split_once(']')?;
-        return Some(error.replacen(", msg: ", " ", 1));
+        Some(error.replacen(", msg: ", " ", 1))
+    });
+    let issue = known
+        .of_line(role, message)
+        .next()
+        .map(|issue| issue.name.clone());
+    match (issue, network) {
+        (Some(issue), Some(error)) => return Some((format!("{error} ({issue})"), issue)),
+        (Some(issue), None) => return Some((issue.clone(), issue)),
+        (None, Some(error)) => return Some((error.clone(), error)),
+        (None, None) => {}
     }
-    if said.ends_with("Error handling:") {
+    let is_error = ["ERROR", "FATAL", "panicked"]
+        .iter()
+        .any(|word| said.contains(word));
+    if !is_error || said.ends_with("Error handling:") {
         return None;
     }
     let mut name = String::new();
@@ -193,14 +215,15 @@ fn name(message: &str) -> Option<String> {
     if characters.next().is_some() {
         name.push('\u{2026}');
     }
-    Some(name)
+    let key = hex::encode(&Sha256::digest(&name)[..8]);
+    Some((name, key))
 }
 
 impl Evidence {
-    /// The names of the errors that were found.
-    pub fn names(&self) -> Vec<String> {
+    /// The errors that were found, as they are kept with a plan.
+    pub fn keys(&self) -> Vec<String> {
         let errors = self.errors.iter().flatten();
-        errors.map(|sign| sign.name.clone()).collect()
+        errors.map(|sign| sign.key.clone()).collect()
     }
 
     /// How often a service was started by the Supervisor that runs now.
@@ -246,24 +269,65 @@ mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
     use rstest::rstest;
 
-    use super::{entry, name, of};
+    use super::{KnownIssues, entry, name, of};
+    use crate::domain::known_issue::{Level, Signature};
+
+    /// One of them: the API's time-outs.
+    fn known() -> KnownIssues {
+        KnownIssues {
+            signatures: vec![Signature {
+                name: "api-timeout".to_owned(),
+                roles: vec!["api".into()],
+                pattern: regex::Regex::new("err: TIMEOUT, msg: net:route:3").unwrap(),
+                before: None,
+                at_least: 3,
+                within: None,
+                level: Level::Error,
+                means: String::new(),
+                look_at: String::new(),
+                next: Vec::new(),
+                source: String::new(),
+            }],
+            symptoms: Vec::new(),
+        }
+    }
 
     #[rstest]
-    #[case::network(
+    #[case::known(
+        "api",
         "builder-api.live(O): ERROR:habitat_net::conn: [err: TIMEOUT, msg: net:route:3], Connection recv timeout",
-        Some("TIMEOUT net:route:3")
+        "TIMEOUT net:route:3 (api-timeout)",
+        "api-timeout"
     )]
-    #[case::dated(
-        "builder-router.live(O): ERROR 2018-02-07T16:56:53Z: habitat_builder_router::server: [err: NO_SHARD, msg: rt:route:2]",
-        Some("NO_SHARD rt:route:2")
+    #[case::elsewhere(
+        "worker",
+        "builder-worker.live(O): ERROR 2018-02-07T16:56:53Z: x: [err: TIMEOUT, msg: net:route:3]",
+        "TIMEOUT net:route:3",
+        "TIMEOUT net:route:3"
     )]
-    #[case::numbers(
-        "builder-api.live(O): FATAL: Address already in use (os error 98)",
-        Some("FATAL: Address already in use (os error #)")
-    )]
-    #[case::head_of_a_dump("builder-api.live(O): ERROR:iron::iron: Error handling:", None)]
-    fn a_kind_of_error_has_one_name(#[case] message: &str, #[case] known: Option<&str>) {
-        assert_eq!(name(message).as_deref(), known);
+    fn a_kind_of_error_has_one_name(
+        #[case] role: &str,
+        #[case] message: &str,
+        #[case] told: &str,
+        #[case] kept: &str,
+    ) {
+        let named = name(message, &known(), &role.into());
+        assert_eq!(named, Some((told.to_owned(), kept.to_owned())));
+    }
+
+    #[test]
+    fn free_text_is_kept_as_a_digest_because_it_may_hold_a_secret() {
+        let line = "builder-api.live(O): FATAL: cannot log in with hunter2 (os error 98)";
+        let (name, key) = name(line, &known(), &"api".into()).unwrap();
+        assert_eq!(name, "FATAL: cannot log in with hunter# (os error #)");
+        assert!(key.len() == 16 && !key.contains("hunter"), "{key}");
+    }
+
+    #[rstest]
+    #[case::head_of_a_dump("builder-api.live(O): ERROR:iron::iron: Error handling:")]
+    #[case::no_error("builder-api.live(O): INFO: all is well")]
+    fn what_is_no_error_has_no_name(#[case] message: &str) {
+        assert_eq!(name(message, &known(), &"api".into()), None);
     }
 
     fn line(second: u32, said: &str) -> String {
@@ -279,10 +343,10 @@ mod tests {
         let timeout = "builder-api.live(O): ERROR:habitat_net::conn: [err: TIMEOUT, msg: net:route:3], Connection recv timeout";
         let text: Vec<String> = (0..60).map(|n| line(n * 3, timeout)).collect();
         let entries: Vec<_> = text.iter().filter_map(|line| entry(line)).collect();
-        let signs = of(&entries).errors.unwrap();
+        let signs = of(&entries, &known(), &"api".into()).errors.unwrap();
         assert_eq!(
             signs[0].said(),
-            "TIMEOUT net:route:3: 60 lines, 20 a minute, 2017-11-16 00:00:00 to 00:02:57 UTC"
+            "TIMEOUT net:route:3 (api-timeout): 60 lines, 20 a minute, 2017-11-16 00:00:00 to 00:02:57 UTC"
         );
         assert_eq!(signs.len(), 1);
     }
@@ -294,7 +358,7 @@ mod tests {
             let mut text: Vec<String> = seconds.iter().map(|s| line(*s, "x.live(O): FATAL: gone 17")).collect();
             text.push(noise);
             let entries: Vec<_> = text.iter().filter_map(|line| entry(line)).collect();
-            let signs = of(&entries).errors.unwrap();
+            let signs = of(&entries, &known(), &"api".into()).errors.unwrap();
             let counted: usize = signs.iter().map(|sign| sign.count).sum();
             prop_assert_eq!(counted, seconds.len());
             prop_assert!(signs.iter().all(|sign| sign.name == "FATAL: gone #"));

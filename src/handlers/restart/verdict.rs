@@ -109,7 +109,7 @@ pub async fn watch(
             }
             Err(why) => Some(why),
         };
-        let same = seen.iter().find(|sign| planned.errors.contains(&sign.name));
+        let same = seen.iter().find(|sign| planned.errors.contains(&sign.key));
         if let Some(same) = same {
             let why = format!(
                 "{}, {} within {} s",
@@ -163,8 +163,8 @@ fn quiet(
     let mut said = match (planned.errors.as_slice(), unread) {
         (_, Some(why)) => format!("up, but its journal could not be watched: {why}"),
         ([], None) => "up; no error was known before".to_owned(),
-        ([one], None) => format!("{one} not seen again"),
-        (several, None) => format!("none of {} errors seen again", several.len()),
+        ([_], None) => "its error not seen again".to_owned(),
+        (several, None) => format!("none of its {} kinds of errors seen again", several.len()),
     };
     let seconds = watched.min(whole).as_secs();
     let time = if watched < whole {
