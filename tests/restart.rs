@@ -783,3 +783,22 @@ fn at_a_terminal_it_is_the_same_with_yes() {
         assert_eq!(restarts(world, API), 1);
     });
 }
+
+#[test]
+fn builds_that_a_restart_would_cut_off_are_on_the_card() {
+    quick()
+        .datastore(super::datastore::shared())
+        .run(async |world| {
+            let (_, card) = card(
+                world,
+                "/habops restart live-builder-worker-0 --reason \"a drill\"",
+            )
+            .await;
+            let told = words(&card);
+            assert!(
+                told.contains("Builds in flight, which may be cut off: "),
+                "{told}"
+            );
+            world.person("ana").presses(&card, "Deny").await;
+        });
+}

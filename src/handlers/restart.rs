@@ -1,5 +1,6 @@
 //! `/habops restart`: a node's Supervisor or one service on it: evidence, a card, one node at a time, a verdict.
 
+mod builds;
 mod card;
 mod deed;
 mod evidence;

@@ -1,7 +1,7 @@
 //! What the card of a restart shows: the evidence, what goes down with it, the last change, what may go wrong.
 
 use super::{
-    Args, Found, Plan, What,
+    Args, Found, Plan, What, builds,
     guard::{last_change, whole_roles},
     lock_files,
 };
@@ -137,6 +137,7 @@ async fn remarks(args: &Args, plan: &Plan, found: &[Found<'_>], look: &Look) -> 
             )
         }));
     }
+    said.extend(builds::in_flight(found, look).await);
     said.extend(lock_files::warning(plan, found, look));
     if let Some(forced) = &plan.forced {
         said.push(format!("--force overrides {forced}."));
