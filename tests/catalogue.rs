@@ -157,6 +157,8 @@ fn the_embedded_commands_are_without_fault() {
     query unsynced
     query workers
     recap
+    recheck
+    restart
     retry
     self
     sentinel restart
