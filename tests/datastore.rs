@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::Path,
     process::Command,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc},
@@ -480,10 +481,20 @@ async fn tls_is_used_where_it_is_offered_and_looked_at_where_it_is_required() {
     let refused = client(&required).login("builder_jobsrv").await.unwrap_err();
     assert!(matches!(refused, Error::Tls { .. }), "{refused}");
 
-    // Written by the server itself, so that the files are its own.
-    for (file, text) in [("server.key", &key), ("server.crt", &crt)] {
-        let text = fs::read_to_string(text).unwrap();
-        run(&datastore, &format!("DO $do$ BEGIN EXECUTE format('COPY (SELECT unnest(string_to_array(%L, chr(10)))) TO %L', '{}', current_setting('data_directory') || '/{file}'); END $do$", text.trim_end())).await;
+    let owner = datastore.connect("postgres").await.unwrap();
+    let home: String = owner
+        .query_one("SHOW data_directory", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let home = Path::new(&home);
+    let whose = fs::metadata(home).unwrap();
+    for (name, file) in [("server.key", &key), ("server.crt", &crt)] {
+        let copy = home.join(name);
+        fs::copy(file, &copy).unwrap();
+        // The server refuses a key that is not its own, or that others may read.
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&copy, Some(whose.uid()), Some(whose.gid())).unwrap();
     }
     run(&datastore, "ALTER SYSTEM SET ssl = on").await;
     run(&datastore, "SELECT pg_reload_conf()").await;

@@ -76,7 +76,9 @@ impl Running {
 
 fn demo(listen: &str, dir: &Path) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_habops"));
-    command.args(["demo", "--listen", listen, "--dir"]).arg(dir);
+    command
+        .args(["demo", "--no-datastore", "--listen", listen, "--dir"])
+        .arg(dir);
     Running::start(&mut command, "")
 }
 

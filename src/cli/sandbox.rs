@@ -23,6 +23,9 @@ pub struct DemoArgs {
     /// Where the demo keeps its files; a directory of its own without.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Start no PostgreSQL, even where one is installed: it is there some seconds sooner.
+    #[arg(long)]
+    no_datastore: bool,
 }
 
 #[derive(Debug, Args)]
@@ -88,12 +91,17 @@ pub async fn demo(args: DemoArgs) -> Result<Ending, Fault> {
         std::env::temp_dir().join(format!("habops-demo-{}", std::process::id()))
     });
     let sandbox_stop = tokio_util::sync::CancellationToken::new();
+    let datastore = if args.no_datastore {
+        None
+    } else {
+        Datastore::start(&dir, sandbox_stop.clone()).await?
+    };
     let sandbox = Sandbox::start(
         listener,
         &dir,
         &this_program()?,
         completions()?,
-        Datastore::start(&dir, sandbox_stop.clone()).await?,
+        datastore,
         sandbox_stop.clone(),
     )
     .await?;

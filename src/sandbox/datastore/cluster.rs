@@ -32,13 +32,18 @@ const TRIES: usize = 5;
 const END: Duration = Duration::from_secs(20);
 
 /// Runs the server until standard input is closed, which it is when this program ends, however it ends; then stops it without waiting
-/// for whoever is connected, and removes its files.
+/// for whoever is connected, and removes its files. Only what is started again is written to the disk first, which takes a while.
 const KEEPER: &str = r#"dir=$1; shift
 "$@" &
 read -r _
-kill -INT $! 2>/dev/null
-wait $!
-[ -e "$dir/comes-back" ] || rm -rf "$dir""#;
+if [ -e "$dir/comes-back" ]; then
+  kill -INT $! 2>/dev/null
+  wait $!
+else
+  kill -QUIT $! 2>/dev/null
+  wait $!
+  rm -rf "$dir"
+fi"#;
 
 /// The file that says that the server will be started again.
 const COMES_BACK: &str = "comes-back";
