@@ -69,13 +69,11 @@ impl Pipeline {
                 url,
             });
         }
-        let lines: Vec<String> = operations
+        let told = operations
             .iter()
             .filter(|operation| !is_about_the_record(operation))
-            .filter(|operation| operation.state != State::Refused)
-            .take(LAST)
-            .map(line)
-            .collect();
+            .filter(|operation| operation.state != State::Refused);
+        let lines = latest(told);
         if !lines.is_empty() {
             output = output.text(format!("Latest:\n{}", lines.join("\n")));
         }
@@ -176,11 +174,83 @@ fn card_channel(incident: &Incident) -> Option<ChannelId> {
     }
 }
 
-fn line(operation: &Operation) -> String {
-    format!(
-        "{} {}: {}",
-        operation.received_at.strftime("%H:%M"),
-        operation.text,
-        verdict(operation)
-    )
+/// The newest operations, newest first; those of which the same is to be said are one line, with how many they are.
+fn latest<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Vec<String> {
+    let mut lines: Vec<(&Operation, String, usize)> = Vec::new();
+    for operation in operations {
+        let said = said(operation);
+        if let Some((_, _, times)) = lines.iter_mut().find(|(_, known, _)| *known == said) {
+            *times += 1;
+        } else if lines.len() < LAST {
+            lines.push((operation, said, 1));
+        }
+    }
+    lines
+        .into_iter()
+        .map(|(newest, said, times)| {
+            let at = newest.received_at.strftime("%H:%M");
+            let times = if times > 1 {
+                format!(" ({times} times)")
+            } else {
+                String::new()
+            };
+            format!("{at} {said}{times}")
+        })
+        .collect()
+}
+
+fn said(operation: &Operation) -> String {
+    format!("{}: {}", operation.text, verdict(operation))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::{LAST, Operation, Output, Status, latest};
+    use crate::domain::{actor::Actor, ids::OperationId, inbound::Via, place::Whence};
+
+    fn ended(minute: i64, text: &str, title: &str) -> Operation {
+        let at = Timestamp::from_second(minute * 60).unwrap();
+        let id = OperationId(u64::try_from(minute).unwrap());
+        let mut operation = Operation::received(
+            id,
+            text.to_owned(),
+            None,
+            Actor::Habops,
+            Whence::Terminal,
+            Via::Terminal,
+            at,
+        );
+        operation.output = Some(Output::new(Status::Done, title));
+        operation
+    }
+
+    #[test]
+    fn a_card_says_the_same_once_with_how_often_and_the_newest_time() {
+        let operations = [
+            ended(9, "status live", "All 12 nodes are up"),
+            ended(8, "status live", "11 of 12 nodes are up"),
+            ended(7, "status live", "All 12 nodes are up"),
+            ended(6, "status live", "All 12 nodes are up"),
+        ];
+        let lines = latest(&operations);
+        assert_eq!(
+            lines,
+            [
+                "00:09 status live: All 12 nodes are up (3 times)",
+                "00:08 status live: 11 of 12 nodes are up",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_card_shows_no_more_than_the_newest() {
+        let operations: Vec<Operation> = (0..9)
+            .map(|number| ended(9 - number, &format!("why {number}"), "so"))
+            .collect();
+        let lines = latest(&operations);
+        assert_eq!(lines.len(), LAST);
+        assert_eq!(lines[0], "00:09 why 0: so");
+    }
 }
