@@ -15,6 +15,7 @@ mod crash;
 mod datastore;
 mod diagnose;
 mod docs;
+mod emulate;
 mod farm;
 mod fleet;
 mod habitat;

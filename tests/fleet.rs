@@ -34,15 +34,20 @@ const ALONE: &str = "HABOPS_TEST_ALONE";
 const INSTALL: &str = r#"python3 -m venv .venv && .venv/bin/pip install "moto[server,ec2]" boto3"#;
 
 /// A running moto. Dropping it ends it.
-struct Moto {
+pub struct Moto {
     child: Child,
     port: u16,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Moto {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_on(0)
+    }
+
+    /// Where it listens, on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Port 0 leaves the choice to the kernel.
@@ -112,7 +117,7 @@ impl Moto {
     }
 
     /// Launches instances in one reservation and names each; the ids in the same order.
-    fn launch(&self, environment: &str, application: &str, names: &[&str]) -> Vec<String> {
+    pub fn launch(&self, environment: &str, application: &str, names: &[&str]) -> Vec<String> {
         let answer = self.ec2(&format!(
             "Action=RunInstances&ImageId=ami-12c6146b&InstanceType=t3.micro&MinCount={0}&MaxCount={0}\
              &TagSpecification.1.ResourceType=instance\
@@ -220,7 +225,8 @@ fn follow(stderr: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) -> R
     told
 }
 
-fn beside_python(program: &str) -> PathBuf {
+/// A program that the tests' Python brings, or that Python itself.
+pub fn beside_python(program: &str) -> PathBuf {
     env::var_os("HABOPS_TEST_PYTHON")
         .map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"),
@@ -266,7 +272,7 @@ fn state(node: &Node) -> (&str, Option<&str>) {
 }
 
 /// A port on which nobody listens.
-fn closed_port() -> u16 {
+pub fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
