@@ -30,9 +30,10 @@ use crate::{
         records::{Inbox, Outbox},
         redact::Rules,
         service::Services,
+        tally::Tally,
     },
     handlers::{self, Registry},
-    pipeline::{Hearing, JOURNEYS_AT_ONCE, Parts, Pipeline, Settings},
+    pipeline::{Counts, Hearing, JOURNEYS_AT_ONCE, Parts, Pipeline, Settings},
     render::incident,
     store::{Clock, Store},
     surface::{
@@ -55,6 +56,8 @@ pub struct Core {
     pub store: Store,
     /// The journey.
     pub pipeline: Pipeline,
+    /// What is counted on the way.
+    pub counts: Counts,
     /// The outside.
     pub clients: Arc<Clients>,
     /// What the catalogue was read from.
@@ -93,7 +96,8 @@ pub fn core_at(
     clock: Clock,
 ) -> Result<Core> {
     let catalogue = catalogue(config)?;
-    let commands = Arc::new(catalogue.commands.clone());
+    let commands = catalogue.commands.clone();
+    let commands = Arc::new(commands.of_fleet(&config.environments()));
     let rules = Rules::new(config.redact.patterns.iter().map(String::as_str))
         .context("cannot use the configured patterns")?;
     let random: [u8; 8] = rand::rng().random();
@@ -157,6 +161,7 @@ pub fn core_at(
             .map(|(slack, pagerduty)| (pagerduty.clone(), UserId::new(slack)))
             .collect(),
     };
+    let counts = Counts::default();
     let pipeline = Pipeline::new(Parts {
         store: store.clone(),
         commands,
@@ -166,6 +171,7 @@ pub fn core_at(
         policy: Arc::new(config.policy.roles()),
         rules: Arc::new(rules),
         vitals: vitals(config, &store, &clients, slack),
+        counts: counts.clone(),
         settings,
         stop: stop.child_token(),
         tasks: TaskTracker::new(),
@@ -178,6 +184,7 @@ pub fn core_at(
     Ok(Core {
         store,
         pipeline,
+        counts,
         clients,
         catalogue,
     })
@@ -400,17 +407,20 @@ pub async fn start(
     let poster_health = poster.health();
     let posting = tasks.spawn(poster.run(outgoing.clone()));
     let webhooks = Arc::new(webhooks::Counts::default());
+    let unsigned = Tally::default();
     let state = admin::State::new(
         core.store.clone(),
         Arc::clone(&core.clients),
         introduced.health.clone(),
         poster_health,
         Arc::clone(&webhooks),
+        core.counts.clone(),
+        unsigned.clone(),
     );
     tasks.spawn(admin::serve(listeners.admin, state, clock.clone()));
     let failed = CancellationToken::new();
     if let Some(listener) = listeners.http {
-        let router = doors(&config, section, &introduced, &inbox, webhooks)?;
+        let router = doors(&config, section, &introduced, &inbox, webhooks, unsigned)?;
         let stop = incoming.clone();
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, router)
@@ -468,6 +478,7 @@ fn doors(
     introduced: &Introduced,
     inbox: &Arc<dyn Inbox>,
     counts: Arc<webhooks::Counts>,
+    unsigned: Tally,
 ) -> Result<Router> {
     let mut router = Router::new();
     if section.mode == Mode::Http {
@@ -480,6 +491,7 @@ fn doors(
             secret,
             introduced.client.clone(),
             introduced.identity.clone(),
+            unsigned,
         ));
     }
     let secrets = webhook_secrets(config);

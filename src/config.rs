@@ -382,6 +382,15 @@ impl Config {
         faults
     }
 
+    /// The environments that the configuration names. Those that only EC2 knows are not among them.
+    pub fn environments(&self) -> BTreeSet<Environment> {
+        let of_nodes = self.fleet.node.iter();
+        of_nodes
+            .filter_map(|node| node.environment.clone())
+            .chain([self.default_environment()])
+            .collect()
+    }
+
     /// The environment a bare role means, and a command that names none.
     pub fn default_environment(&self) -> Environment {
         self.fleet.default_environment.clone()

@@ -235,7 +235,7 @@ help = "No."
     a.toml:1: summry: no such key; did you mean `summary`?
     a.toml:2: changes: must be true or false, but is of type string
     a.toml:3: confirm: `sel` is not one of never, self, second-person, named:<arg>
-    a.toml:8: arg.kind: `targt` is not one of text, integer, choice, target, service, ident, channel, person, duration, time, pattern, operation, incident, flag; did you mean `target`?
+    a.toml:8: arg.kind: `targt` is not one of text, integer, choice, environment, target, service, ident, channel, person, duration, time, pattern, operation, incident, flag; did you mean `target`?
     a.toml:10: arg.optinal: no such key; did you mean `optional`?
     a.toml:12: arg.name: `--here` is a flag of every command; choose another name
     b/c.toml:1: not TOML: string values must be quoted, expected literal string

@@ -646,3 +646,72 @@ fn what_was_approved_is_what_runs() {
         }
     });
 }
+
+#[test]
+fn a_mention_in_the_middle_of_a_sentence_is_looked_at_and_never_changes_anything() {
+    World::run(async |world| {
+        let ana = world.person("ana");
+        ana.types("hello @habops status live-builder-api-0").await;
+        world.sees("operations", "live-builder-api-0 is up").await;
+        // Words that are no command are left alone, and what would change something is not run by accident.
+        ana.types("thanks @habops for that").await;
+        ana.types("please don't, @habops freeze live just yet")
+            .await;
+        ana.hears("begin the message with the mention").await;
+        world.comes_to_rest().await;
+        let texts: Vec<String> = world
+            .operations()
+            .await
+            .into_iter()
+            .map(|it| it.text)
+            .collect();
+        assert_eq!(texts, ["status live-builder-api-0", "freeze live just yet"]);
+        assert!(world.store.freezes().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn where_an_answer_comes_is_told_to_those_who_may_ask_and_to_nobody_else() {
+    World::run(async |world| {
+        let ana = world.person("ana");
+        ana.runs("/habops incident open login is slow").await;
+        let told = ana
+            .at("general")
+            .types("/habops status live-builder-api-0")
+            .await;
+        assert!(
+            told.ack.contains("The answer comes in inc-"),
+            "{}",
+            told.ack
+        );
+        for stranger in ["gus", "sol"] {
+            let told = world.person(stranger).types("/habops status").await;
+            assert!(!told.ack.contains("inc-"), "{stranger}: {}", told.ack);
+        }
+    });
+}
+
+#[test]
+fn what_happened_is_counted_for_prometheus() {
+    World::run(async |world| {
+        let ana = world.person("ana");
+        ana.runs("/habops status live-builder-api-0").await;
+        ana.types("/habops statsu").await;
+        ana.types("/habops status nowhere-at-all").await;
+        world.comes_to_rest().await;
+        let told = world.metrics().await;
+        for line in [
+            r#"habops_commands_total{command="status",state="done"} 1"#,
+            r#"habops_commands_total{command="-",state="refused"} 1"#,
+            r#"habops_commands_total{command="status",state="refused"} 1"#,
+            r#"habops_commands_duration_seconds_count{command="status",state="done"} 1"#,
+            r#"habops_refusals_total{kind="usage"} 2"#,
+            r#"habops_ssh_connects_total{result="connected"} 1"#,
+            r#"habops_ssh_connects_duration_seconds_bucket{le="+Inf",result="connected"} 1"#,
+            r#"habops_slack_posts_total{result="sent"}"#,
+        ] {
+            assert!(told.contains(line), "{line} is not in\n{told}");
+        }
+        assert!(told.ends_with("# EOF\n"));
+    });
+}

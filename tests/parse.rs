@@ -22,10 +22,11 @@ confirm = "never"
 handler = "kinds"
 "#;
 
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "text",
     "integer",
     "choice",
+    "environment",
     "target",
     "service",
     "ident",
@@ -103,7 +104,9 @@ fn commands() -> Commands {
     let mut kinds = EVERY_KIND.to_owned();
     for kind in KINDS {
         let more = match kind {
-            "choice" => "choices = [\"thread\", \"channel\"]\noption = true\noptional = true",
+            "choice" | "environment" => {
+                "choices = [\"thread\", \"channel\"]\noption = true\noptional = true"
+            }
             "flag" => "",
             _ => "option = true\noptional = true",
         };
@@ -265,6 +268,7 @@ fn a_line_means(#[case] typed: &str, #[case] meant: &str) {
 #[case("--text", "-x y", r#""-x y""#)]
 #[case("--integer", "42", "42")]
 #[case("--choice", "thread", r#""thread""#)]
+#[case("--environment", "Thread", r#""thread""#)]
 #[case(
     "--target",
     "live/api,live-builder-worker-*",
@@ -357,6 +361,23 @@ fn what_cannot_be_understood_is_refused_with_what_to_do() {
         said.extend([line, "\n    ", why, "\n"]);
     }
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn the_fleets_environments_are_known_to_the_commands_that_name_one() {
+    let of_fleet = commands().of_fleet(&["dev".into(), "live".into()].into());
+    let choices = |name: &str| {
+        let parsed = parse::parse(&format!("{name} dev x"), &of_fleet, now());
+        parsed.map(|parsed| serde_json::to_string(parsed.args()).unwrap())
+    };
+    assert_eq!(
+        choices("freeze").unwrap(),
+        r#"{"environment":"dev","why":"x"}"#
+    );
+    let spec = of_fleet.get("unfreeze").unwrap();
+    assert_eq!(spec.args[0].choices, ["live", "acceptance", "dev"]);
+    let why = parse::parse("kinds --choice dev", &of_fleet, now()).unwrap_err();
+    assert!(why.said.contains("is one of"), "{why}");
 }
 
 #[test]

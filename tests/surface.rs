@@ -23,6 +23,7 @@ use habops::{
         place::Place,
         records::{Inbox, Outbox},
         redact::Rules,
+        tally::Tally,
     },
     render,
     sandbox::slack::{Deliver, Message, Options, Seed, Slack, Typed, TypedAs, sign},
@@ -407,7 +408,13 @@ async fn slow_storing_is_said_in_time_and_what_came_of_it_later() {
 async fn over_http(inbox: Arc<Letterbox>) -> (Heard, String) {
     let (slack, end) = workspace(Seed::default()).await;
     let (listener, base) = listener().await;
-    let router = http::router(inbox.clone(), SECRET.into(), client(&slack), identity());
+    let router = http::router(
+        inbox.clone(),
+        SECRET.into(),
+        client(&slack),
+        identity(),
+        Tally::default(),
+    );
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();
     tokio::spawn(async move {

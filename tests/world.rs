@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     panic::{AssertUnwindSafe, resume_unwind},
     path::{Path, PathBuf},
@@ -152,6 +153,7 @@ pub struct World {
 }
 
 struct App {
+    admin: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -194,13 +196,14 @@ impl World {
     pub async fn start(&self) {
         let config = config::load(&self.sandbox.config).unwrap();
         let listeners = app::Listeners::bind(&config).await.unwrap();
+        let admin = listeners.admin.local_addr().unwrap();
         let stop = CancellationToken::new();
         let (tell, ready) = oneshot::channel();
         let running = app::start(config, listeners, stop.clone(), move || {
             let _ = tell.send(());
         });
         let task = tokio::spawn(running);
-        *self.app.lock().unwrap() = Some(App { stop, task });
+        *self.app.lock().unwrap() = Some(App { admin, stop, task });
         let ready = timeout(TURN, ready).await;
         assert!(
             matches!(ready, Ok(Ok(()))),
@@ -215,12 +218,20 @@ impl World {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(App { stop, task }) = app else {
+        let Some(App { stop, task, .. }) = app else {
             return;
         };
         stop.cancel();
         let ended = timeout(TURN, task).await.expect("the bot does not stop");
         ended.expect("the bot panicked").expect("the bot failed");
+    }
+
+    /// What the bot tells Prometheus.
+    pub async fn metrics(&self) -> String {
+        let admin = self.app.lock().unwrap().as_ref().map(|app| app.admin);
+        let url = format!("http://{}/metrics", admin.expect("the bot runs"));
+        let answer = reqwest::get(url).await.unwrap();
+        answer.text().await.unwrap()
     }
 
     /// The stand-in for Slack.

@@ -1,6 +1,8 @@
 //! `/healthz`, `/readyz`, `/metrics`: for the Supervisor, a load balancer and Prometheus.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,8 +14,9 @@ use axum::{
     Router, extract::State as Shared, http::StatusCode, response::IntoResponse, routing::get,
 };
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::gauge::Gauge,
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet, text::encode},
+    metrics::{MetricType, counter::ConstCounter, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use serde_json::json;
@@ -23,8 +26,10 @@ use tracing::error;
 
 use crate::{
     clients::{Clients, slack},
+    domain::tally::{BOUNDS, Row, Tally},
+    pipeline::Counts,
     store::Store,
-    surface::{slack::post::PosterHealth, webhooks::Counts},
+    surface::{slack::post::PosterHealth, webhooks},
 };
 
 /// A message that has waited this long means that people do not see what habops says.
@@ -41,17 +46,21 @@ pub struct State {
     clients: Arc<Clients>,
     slack: Option<slack::Health>,
     poster: PosterHealth,
-    webhooks: Arc<Counts>,
+    webhooks: Arc<webhooks::Counts>,
+    counts: Counts,
+    unsigned: Tally,
 }
 
 impl State {
-    /// Of a running bot.
+    /// Of a running bot; `unsigned` counts what came over HTTP without a good signature.
     pub fn new(
         store: Store,
         clients: Arc<Clients>,
         slack: Option<slack::Health>,
         poster: PosterHealth,
-        webhooks: Arc<Counts>,
+        webhooks: Arc<webhooks::Counts>,
+        counts: Counts,
+        unsigned: Tally,
     ) -> Self {
         Self {
             store,
@@ -59,6 +68,8 @@ impl State {
             slack,
             poster,
             webhooks,
+            counts,
+            unsigned,
         }
     }
 }
@@ -190,6 +201,7 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
         "1 when EC2 could not be read last time",
         u64::from(fleet.stale.is_some()),
     );
+    counted(&mut registry, &state);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => (
@@ -208,4 +220,87 @@ fn count(registry: &mut Registry, name: &str, help: &str, value: u64) {
     let gauge = Gauge::<i64>::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     registry.register(name, help, gauge);
+}
+
+/// What was counted since the start.
+fn counted(registry: &mut Registry, state: &State) {
+    let commands = ("commands", "Commands that ended", &["command", "state"][..]);
+    let refusals = (
+        "refusals",
+        "Refusals by kind: usage, denied, not_now",
+        &["kind"][..],
+    );
+    let posts = (
+        "slack_posts",
+        "Tries to bring something to Slack",
+        &["result"][..],
+    );
+    let connects = ("ssh_connects", "SSH connects to nodes", &["result"][..]);
+    let unsigned = (
+        "signatures_refused",
+        "Requests over HTTP without a good signature",
+        &["sender"][..],
+    );
+    let tallies = [
+        (commands, state.counts.commands.read(), true),
+        (refusals, state.counts.refusals.read(), false),
+        (posts, state.poster.posts().read(), true),
+        (connects, state.clients.ssh.connects().read(), true),
+        (unsigned, state.unsigned.read(), false),
+    ];
+    for ((name, help, labels), rows, timed) in tallies {
+        registry.register_collector(Box::new(Counted {
+            name,
+            help,
+            labels,
+            rows,
+            timed,
+        }));
+    }
+}
+
+/// A tally as Prometheus wants it: a counter, and a histogram where lengths of time were told.
+#[derive(Debug)]
+struct Counted {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    rows: BTreeMap<Vec<String>, Row>,
+    timed: bool,
+}
+
+impl Collector for Counted {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let name = format!("habops_{}", self.name);
+        let mut family = encoder.encode_descriptor(&name, self.help, None, MetricType::Counter)?;
+        for (values, row) in &self.rows {
+            let labels = self.labelled(values);
+            ConstCounter::new(row.times).encode(family.encode_family(&labels)?)?;
+        }
+        if !self.timed {
+            return Ok(());
+        }
+        let (name, help) = (
+            format!("{name}_duration"),
+            format!("{}: how long each took", self.help),
+        );
+        let mut family =
+            encoder.encode_descriptor(&name, &help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for (values, row) in &self.rows {
+            let timed: u64 = row.within.iter().sum();
+            let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(row.within).collect();
+            let labels = self.labelled(values);
+            let mut family = family.encode_family(&labels)?;
+            family.encode_histogram::<NoLabelSet>(row.seconds, timed, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Counted {
+    fn labelled(&self, values: &[String]) -> Vec<(&'static str, String)> {
+        let labels = self.labels.iter().copied();
+        labels.zip(values.iter().cloned()).collect()
+    }
 }

@@ -16,10 +16,11 @@ const KEYS: [&str; 8] = [
     "name", "kind", "help", "optional", "option", "many", "choices", "default",
 ];
 
-const KINDS: [(&str, ArgKind); 14] = [
+const KINDS: [(&str, ArgKind); 15] = [
     ("text", ArgKind::Text),
     ("integer", ArgKind::Integer),
     ("choice", ArgKind::Choice),
+    ("environment", ArgKind::Environment),
     ("target", ArgKind::Target),
     ("service", ArgKind::Service),
     ("ident", ArgKind::Ident),
@@ -102,9 +103,9 @@ fn check(section: &Section<'_>, arg: &ArgSpec) {
     if section.has("help") && arg.help.trim().is_empty() {
         fault("help", "is empty");
     }
-    match (arg.kind == ArgKind::Choice, !section.has("choices")) {
+    match (is_choice(arg), !section.has("choices")) {
         (true, true) => fault("choices", "missing; a choice lists its words"),
-        (false, false) => fault("choices", "only a choice has them"),
+        (false, false) => fault("choices", "only a choice or an environment has them"),
         _ => {}
     }
     let odd = |choice: &String| {
@@ -135,6 +136,11 @@ fn check(section: &Section<'_>, arg: &ArgSpec) {
             fault("default", &why);
         }
     }
+}
+
+/// Whether it takes one of some words.
+fn is_choice(arg: &ArgSpec) -> bool {
+    matches!(arg.kind, ArgKind::Choice | ArgKind::Environment)
 }
 
 fn names(top: &Section<'_>, args: &[At<ArgSpec>]) {
@@ -182,7 +188,7 @@ fn positions(top: &Section<'_>, args: &[At<ArgSpec>]) {
         }
         // A last word is the required one's also where none of the many stands before it.
         let missing = before.iter().find(|before| {
-            may_miss(&before.value) && before.value.kind != ArgKind::Choice && !before.value.many
+            may_miss(&before.value) && !is_choice(&before.value) && !before.value.many
         });
         if let (false, Some(missing)) = (may_miss(&arg.value), missing) {
             let reason = format!(

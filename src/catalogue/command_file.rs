@@ -262,9 +262,12 @@ fn environment_of(top: &Section<'_>, args: &[At<ArgSpec>]) -> Option<String> {
         .map(|arg| &arg.value)
         .find(|arg| arg.name == named.value);
     match arg.map(|arg| arg.kind) {
-        Some(ArgKind::Choice | ArgKind::Text) => {}
+        Some(ArgKind::Choice | ArgKind::Environment | ArgKind::Text) => {}
         Some(_) => {
-            let reason = format!("`{}` must be of kind choice or text", named.value);
+            let reason = format!(
+                "`{}` must be of kind choice, environment or text",
+                named.value
+            );
             top.fault(named.line, "environment_of", reason);
         }
         None => {

@@ -1,6 +1,11 @@
 //! What a command is: the catalogue's entry, as every layer sees it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -237,7 +242,7 @@ pub struct ArgSpec {
     /// Takes one or more values; only the last positional argument may, or the one before a last required one.
     #[serde(default)]
     pub many: bool,
-    /// The words a `choice` takes.
+    /// The words a `choice` or an `environment` takes.
     #[serde(default)]
     pub choices: Vec<String>,
     /// The value when it is left out, as typed.
@@ -255,6 +260,8 @@ pub enum ArgKind {
     Integer,
     /// One of `choices`.
     Choice,
+    /// An environment of the fleet: one of `choices`, or one that the configuration names besides.
+    Environment,
     /// Nodes (design section 5).
     Target,
     /// A service's name, `builder-api` or its key in `[services]`.
@@ -308,6 +315,28 @@ impl Commands {
     /// What a journal may say and people may notice.
     pub fn known_issues(&self) -> &KnownIssues {
         &self.known_issues
+    }
+
+    /// The same, where an argument of kind environment takes these too.
+    #[must_use]
+    pub fn of_fleet(self, environments: &BTreeSet<Environment>) -> Self {
+        let known_issues = self.known_issues;
+        let specs = self.by_name.into_values().map(|spec| {
+            let mut spec = Arc::unwrap_or_clone(spec);
+            for arg in &mut spec.args {
+                let known = arg.choices.clone();
+                let more = environments.iter().map(ToString::to_string);
+                if arg.kind == ArgKind::Environment {
+                    arg.choices
+                        .extend(more.filter(|environment| !known.contains(environment)));
+                }
+            }
+            spec
+        });
+        Self {
+            known_issues,
+            ..Self::new(specs)
+        }
     }
 
     /// The command of that name.

@@ -50,6 +50,17 @@ pub enum RefusalKind {
     NotNow,
 }
 
+impl RefusalKind {
+    /// The word it is counted under.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Denied => "denied",
+            Self::NotNow => "not_now",
+        }
+    }
+}
+
 impl Refusal {
     /// Typed wrong.
     pub fn usage(said: impl Into<String>) -> Self {

@@ -11,7 +11,7 @@ use super::{
     journey::Redacted,
     output::{Action, Output},
     paging,
-    place::{Place, Whence},
+    place::{Place, PlaceKind, Whence},
     roster::{Change, Schedule, Seen, Shift},
 };
 
@@ -54,6 +54,8 @@ pub struct Typed {
     pub message: Option<MessageTs>,
     /// Whoever waits at the terminal says yes to `confirm = "self"` (`--yes`).
     pub yes: bool,
+    /// The words before the mention of us: it came in the middle of a sentence, and maybe no command was meant.
+    pub in_passing: bool,
 }
 
 /// How words were typed.
@@ -85,6 +87,8 @@ pub struct Pressed {
     pub actor: Actor,
     /// Where the message with the button is.
     pub place: Place,
+    /// What kind of conversation that is.
+    pub kind: PlaceKind,
     /// That message.
     pub message: Option<MessageTs>,
     /// Where an ephemeral answer can be sent for 30 minutes. A credential: never logged.

@@ -34,5 +34,6 @@ pub mod service;
 pub mod shard;
 pub mod story;
 pub mod supervisor;
+pub mod tally;
 pub mod target;
 pub mod text;

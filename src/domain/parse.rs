@@ -21,6 +21,7 @@ use super::{
     journey::{Flags, Parsed},
     nearest::nearest,
     target::Target,
+    text::sentence,
 };
 
 /// Longest line that is read, in bytes.
@@ -317,17 +318,8 @@ impl Reader<'_> {
 
     /// A usage refusal that shows how the command is typed.
     fn usage(&self, why: &str) -> Refusal {
-        let mut characters = why.chars();
-        let capital: String = characters
-            .next()
-            .map(|c| c.to_uppercase().chain(characters).collect())
-            .unwrap_or_default();
-        let stop = if capital.ends_with(['.', '?', '!']) {
-            ""
-        } else {
-            "."
-        };
-        Refusal::usage(format!("{capital}{stop} Usage: `{}`.", usage(self.spec))).or_else(
+        let said = sentence(why);
+        Refusal::usage(format!("{said} Usage: `{}`.", usage(self.spec))).or_else(
             format!("help {}", self.spec.name),
             format!("help {}", self.spec.name),
         )
@@ -355,7 +347,7 @@ fn takes_rest(spec: &ArgSpec) -> bool {
 /// freeze everything.
 fn passes_over(spec: &ArgSpec, word: &str) -> bool {
     spec.optional
-        && spec.kind == ArgKind::Choice
+        && matches!(spec.kind, ArgKind::Choice | ArgKind::Environment)
         && nearest(word, spec.choices.iter().map(String::as_str)).is_none()
 }
 
@@ -367,7 +359,7 @@ pub fn usage(spec: &CommandSpec) -> String {
         let text = match (arg.kind, arg.option) {
             (ArgKind::Flag, _) => format!("--{}", arg.name),
             (_, true) => format!("--{} <{}>", arg.name, kind_word(arg)),
-            (ArgKind::Choice, false) if arg.choices.len() <= 4 => {
+            (ArgKind::Choice | ArgKind::Environment, false) if arg.choices.len() <= 4 => {
                 format!("<{}>", arg.choices.join("|"))
             }
             _ => format!("<{}{many}>", arg.name),
@@ -390,7 +382,7 @@ pub fn usage(spec: &CommandSpec) -> String {
 
 fn kind_word(arg: &ArgSpec) -> String {
     match arg.kind {
-        ArgKind::Choice => arg.choices.join("|"),
+        ArgKind::Choice | ArgKind::Environment => arg.choices.join("|"),
         ArgKind::Flag => String::new(),
         ArgKind::Integer => "number".to_owned(),
         kind => format!("{kind:?}").to_ascii_lowercase(),
@@ -413,7 +405,7 @@ pub fn read_value(spec: &ArgSpec, typed: &str, now: Timestamp) -> Result<Value, 
             .parse::<i64>()
             .map(Value::from)
             .map_err(|_| format!("`{typed}` is not a whole number")),
-        ArgKind::Choice => choice(spec, typed).map(Value::String),
+        ArgKind::Choice | ArgKind::Environment => choice(spec, typed).map(Value::String),
         ArgKind::Target => Target::parse(typed)
             .map_err(|why| why.to_string())
             .and_then(|target| text(target.as_str().to_owned())),

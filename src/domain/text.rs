@@ -1,4 +1,4 @@
-//! What Slack clients do to typed text, undone once, before anything is split or parsed (law 13).
+//! What Slack clients do to typed text, undone once, before anything is split or parsed (law 13); and a reason made a sentence.
 
 /// Plain typing again: straight quotes, `--` for dashes that stand for it, ordinary spaces, `&<>` for their entities,
 /// and Slack's `<…>` forms reduced to what was meant: `<@U1|ana>` → `<@U1>`, `<#C1|ops>` → `<#C1>`,
@@ -41,6 +41,21 @@ pub fn normalise(typed: &str) -> String {
         }
     }
     entities(&plain)
+}
+
+/// A reason as errors give it, as people read it: a capital at its beginning and a stop at its end.
+pub fn sentence(reason: &str) -> String {
+    let mut characters = reason.chars();
+    let capital: String = characters
+        .next()
+        .map(|first| first.to_uppercase().chain(characters).collect())
+        .unwrap_or_default();
+    let stop = if capital.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
+    capital + stop
 }
 
 fn starts_a_word(so_far: &str) -> bool {
@@ -96,7 +111,7 @@ fn entities(text: &str) -> String {
 mod tests {
     use rstest::rstest;
 
-    use super::normalise;
+    use super::{normalise, sentence};
 
     #[rstest]
     #[case(
@@ -124,5 +139,14 @@ mod tests {
     #[case("note 1 < 2", "note 1 < 2")]
     fn undoes_what_clients_do(#[case] typed: &str, #[case] meant: &str) {
         assert_eq!(normalise(typed), meant);
+    }
+
+    #[rstest]
+    #[case("there is none", "There is none.")]
+    #[case("no node; did you mean `x`?", "No node; did you mean `x`?")]
+    #[case("`x` is unknown.", "`x` is unknown.")]
+    #[case("", ".")]
+    fn a_reason_becomes_a_sentence(#[case] reason: &str, #[case] said: &str) {
+        assert_eq!(sentence(reason), said);
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::{
     records::Records as _,
     roster::{Responder, is_same_person},
     target::Target,
+    text::sentence,
 };
 
 impl Pipeline {
@@ -140,12 +141,5 @@ impl Pipeline {
     reason = "the shape that `map_err` takes"
 )]
 fn unresolved(why: crate::domain::target::Unresolved) -> Refusal {
-    let said = why.to_string();
-    let mut characters = said.chars();
-    let capital: String = characters
-        .next()
-        .map(|c| c.to_uppercase().chain(characters).collect())
-        .unwrap_or_default();
-    let stop = if capital.ends_with('?') { "" } else { "." };
-    Refusal::usage(format!("{capital}{stop}")).or_else("All nodes", "status")
+    Refusal::usage(sentence(&why.to_string())).or_else("All nodes", "status")
 }

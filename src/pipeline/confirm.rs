@@ -188,11 +188,7 @@ impl Pipeline {
     ) -> Result<Output, Failure> {
         let (id, now) = (operation.id, self.now());
         may_decide(planned.routed().authorized(), by)?;
-        let case = Case {
-            operation: operation.clone(),
-            fence: operation.fence,
-            yes: false,
-        };
+        let case = Case::again(operation.clone());
         let freezes = self.parts.store.freezes().await;
         let authorized = planned.routed().authorized();
         thawed(
@@ -248,16 +244,12 @@ impl Pipeline {
             return Err(Refusal::not_now(too_late(&operation)).into());
         };
         info!("{id} approved by {}", by.actor);
-        let approved = Case {
-            operation: Operation {
-                state: State::Approved,
-                fence,
-                proposal: Some(stored),
-                ..operation
-            },
+        let approved = Case::again(Operation {
+            state: State::Approved,
             fence,
-            yes: false,
-        };
+            proposal: Some(stored),
+            ..operation
+        });
         self.parts
             .tasks
             .spawn(self.clone().run_approved(approved, cleared));
@@ -300,7 +292,9 @@ impl Pipeline {
             .finish(id, State::Awaiting, operation.fence, end)
             .await
             .context("cannot write the denial")?;
-        if !stepped.won() {
+        if stepped.won() {
+            self.count_end(operation, State::Denied);
+        } else {
             let operation = self
                 .parts
                 .store
@@ -356,11 +350,15 @@ impl Pipeline {
             offers: decided.offers,
             ..End::new(State::Expired, output)
         };
-        self.parts
+        let written = self
+            .parts
             .store
             .finish(operation.id, from, operation.fence, end)
             .await
             .context("cannot write the expiry")?;
+        if written.won() {
+            self.count_end(operation, State::Expired);
+        }
         self.refresh_card(operation.incident).await;
         Ok(())
     }

@@ -125,8 +125,13 @@ impl Pipeline {
             }
         };
         let outcome = outcome.unwrap_or_else(|failure| {
-            if let Failure::Broken(broken) = &failure {
-                tracing::error!("{} broke: {broken:#}", operation.id);
+            match &failure {
+                Failure::Broken(broken) => {
+                    tracing::error!("{} broke: {broken:#}", operation.id);
+                }
+                Failure::Refused(refusal) => {
+                    self.parts.counts.refusals.count(&[refusal.kind.word()]);
+                }
             }
             failure.output(&operation.id.to_string()).into()
         });
@@ -413,11 +418,15 @@ impl Pipeline {
             timeline,
             ..End::new(state, redacted)
         };
-        self.parts
+        let written = self
+            .parts
             .store
             .finish(operation.id, from, case.fence, end)
             .await
             .context("cannot write the end")?;
+        if written.won() {
+            self.count_end(&operation, state);
+        }
         self.refresh_card(operation.incident).await;
         self.attended(&operation);
         Ok(())
@@ -466,7 +475,7 @@ impl Pipeline {
             offers.extend(offer);
         }
         wishes.extend(shown);
-        if operation.via != crate::domain::inbound::Via::Slash && state != State::Refused {
+        if !done.case.told_where && state != State::Refused {
             wishes.extend(self.link(&operation, done.routed, done.open));
         }
         let timeline =
@@ -501,6 +510,7 @@ impl Pipeline {
             .await
             .context("cannot write the end")?;
         if written.won() {
+            self.count_end(&operation, state);
             self.refresh_card(operation.incident).await;
             self.attended(&operation);
         }

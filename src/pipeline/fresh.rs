@@ -102,6 +102,7 @@ impl Pipeline {
             reply: None,
             message: None,
             yes: false,
+            in_passing: false,
         };
         // One of several clicks opens it.
         let key = format!("fresh:{}", operation.id);
@@ -127,11 +128,7 @@ impl Pipeline {
         };
         let planned =
             revive(self.parsed(&operation)?, &operation).context("a card without a plan")?;
-        let case = Case {
-            fence: operation.fence,
-            operation,
-            yes: false,
-        };
+        let case = Case::again(operation);
         let now = self
             .fingerprint_now(&case, planned.routed(), &proposal.plan)
             .await?;

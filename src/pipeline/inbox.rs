@@ -1,7 +1,10 @@
 //! What came in is stored, then acknowledged (law 1). Nothing slow happens here.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
-use tracing::{error, warn};
+use tokio::time::timeout;
+use tracing::{debug, error, warn};
 
 use super::{Case, MOST_JOURNEYS, Pipeline};
 use crate::{
@@ -21,6 +24,9 @@ use crate::{
     handlers::Work,
     store::{Accept, Accepted, Error},
 };
+
+/// How long an acknowledgement waits to know who asks, where it would tell of an incident; mostly that is known already.
+const WHO_ASKS: Duration = Duration::from_millis(300);
 
 impl Inbox for Pipeline {
     fn accept(&self, delivery: Delivery) -> BoxFuture<'_, Ack> {
@@ -79,6 +85,21 @@ impl Pipeline {
             }
         };
         let text: String = masked.chars().take(4_000).collect();
+        let understood = match understood {
+            Understood::Refused(_) if typed.in_passing && secrets == 0 => {
+                debug!("a mention in passing is no command");
+                return Ack::Accepted {
+                    operation: None,
+                    said: None,
+                };
+            }
+            Understood::Parsed(parsed) if typed.in_passing && is_more_than_a_look(&parsed) => {
+                Understood::Refused(Refusal::usage(format!(
+                    "`{text}` was mentioned in the middle of a sentence, so it was not run. To run it, begin the message with the mention."
+                )))
+            }
+            understood => understood,
+        };
         match understood {
             Understood::Refused(refusal) => {
                 self.accept_refused(key, received, typed, text, refusal)
@@ -130,11 +151,12 @@ impl Pipeline {
                     typed.via,
                     received,
                 );
-                let said = self.placeholder(&operation, &parsed).await;
+                let (said, told_where) = self.placeholder(&operation, &parsed).await;
                 self.depart(Case {
                     operation,
                     fence: 1,
                     yes: typed.yes,
+                    told_where,
                 });
                 Ack::Accepted {
                     operation: Some(id),
@@ -209,10 +231,15 @@ impl Pipeline {
             offers,
         };
         match self.parts.store.accept(accept).await {
-            Ok(Accepted::New(id)) => Ack::Accepted {
-                operation: Some(id),
-                said: Some(output.output().clone()),
-            },
+            Ok(Accepted::New(id)) => {
+                let counts = &self.parts.counts;
+                counts.refusals.count(&[refusal.kind.word()]);
+                counts.commands.count(&["-", State::Refused.word()]);
+                Ack::Accepted {
+                    operation: Some(id),
+                    said: Some(output.output().clone()),
+                }
+            }
             Ok(Accepted::Duplicate(_)) => Ack::Duplicate,
             Err(unwritable) => {
                 warn!("a refusal cannot be stored: {unwritable}");
@@ -224,40 +251,57 @@ impl Pipeline {
         }
     }
 
-    /// What was understood, and where the answer comes.
-    async fn placeholder(&self, operation: &Operation, parsed: &Parsed) -> Option<Output> {
+    /// What was understood, and where the answer comes; and whether the latter was told.
+    async fn placeholder(&self, operation: &Operation, parsed: &Parsed) -> (Option<Output>, bool) {
         if operation.via != Via::Slash {
-            return None;
+            return (None, false);
         }
         let output = Output::new(
             Status::Running,
             format!("{} · {}", operation.id, parsed.text()),
         );
         let open = self.parts.store.open_incidents().await.unwrap_or_default();
-        Some(
-            match self.heard(operation, parsed.flags(), parsed.spec(), &open) {
-                Ok(Route::Incident {
-                    incident,
-                    link_asker: true,
-                    ..
-                }) => self.with_link(
-                    output.text(format!("The answer comes in {incident}.")),
-                    incident,
-                    &open,
-                ),
-                Ok(Route::Ask(_)) => {
-                    output.text("Several incidents are open; you are asked which one it is for.")
-                }
-                _ => output.text("The answer comes here."),
-            },
-        )
+        let route = self.heard(operation, parsed.flags(), parsed.spec(), &open);
+        let output = match route {
+            // Not everybody may know which incidents are open.
+            Ok(Route::Incident { .. } | Route::Ask(_))
+                if !self.may_somewhere(operation, parsed).await =>
+            {
+                return (
+                    Some(output.text("You are told where the answer comes.")),
+                    false,
+                );
+            }
+            Ok(Route::Incident {
+                incident,
+                link_asker: true,
+                ..
+            }) => self.with_link(
+                output.text(format!("The answer comes in {incident}.")),
+                incident,
+                &open,
+            ),
+            Ok(Route::Ask(_)) => {
+                output.text("Several incidents are open; you are asked which one it is for.")
+            }
+            _ => output.text("The answer comes here."),
+        };
+        (Some(output), true)
+    }
+
+    /// Whether the asker may run it in some environment at least; no, where that is not known at once.
+    async fn may_somewhere(&self, operation: &Operation, parsed: &Parsed) -> bool {
+        let standing = timeout(WHO_ASKS, self.standing(&operation.actor)).await;
+        standing.is_ok_and(|standing| {
+            let mut roles = parsed.spec().role.values().into_iter();
+            roles.any(|role| standing.roles.contains(role))
+        })
     }
 
     /// The memory cannot be written: say so; refuse a change, answer a look unrecorded (law 1).
     fn unstored(&self, unwritable: &Error, operation: Operation, parsed: Parsed) -> Ack {
         let why = format!("habops cannot write its memory, so nothing is recorded: {unwritable}");
-        let touches_records = parsed.spec().changes || writes_records(parsed.spec().name.as_str());
-        if touches_records {
+        if is_more_than_a_look(&parsed) {
             return Ack::Unstored {
                 said: Output::new(Status::Refused, why)
                     .text("Changes are refused until that is mended."),
@@ -294,6 +338,7 @@ impl Pipeline {
             operation,
             fence: 0,
             yes: false,
+            told_where: true,
         };
         let planned = self.plan(&case, routed).await?;
         let Clearing::Cleared(cleared) = self.confirm(planned)? else {
@@ -361,6 +406,11 @@ impl Pipeline {
             None => Ok(()),
         }
     }
+}
+
+/// Whether it changes anything, be it a record.
+fn is_more_than_a_look(parsed: &Parsed) -> bool {
+    parsed.spec().changes || writes_records(parsed.spec().name.as_str())
 }
 
 /// Commands that change nothing outside, yet are nothing but a record.

@@ -49,11 +49,13 @@ use crate::{
         command::Commands,
         failure::{Failure, Refusal},
         ids::{ChannelId, Environment, OperationId, TeamId, UserId},
+        inbound::Via,
         journey::{Clearing, Parsed},
         operation::{Operation, State},
         parse::parse,
         policy::Policy,
         redact::Rules,
+        tally::Tally,
         text::normalise,
     },
     handlers::{self, Look, Registry},
@@ -84,6 +86,8 @@ pub struct Parts {
     pub rules: Arc<Rules>,
     /// How habops itself is, for `self`.
     pub vitals: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+    /// What is counted on the way.
+    pub counts: Counts,
     /// The rest of the configuration that matters here.
     pub settings: Settings,
     /// Stops new work; what runs is finished.
@@ -100,6 +104,15 @@ pub struct Parts {
     pub document: handlers::Document,
     /// Who is noted in the store under which name, so that it is written once.
     pub called: std::sync::Mutex<HashMap<UserId, String>>,
+}
+
+/// What is counted on the way, for `/metrics`.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Operations that ended, by command (`-` where none was understood) and end state, from their receipt on.
+    pub commands: Tally,
+    /// Refusals, by kind.
+    pub refusals: Tally,
 }
 
 /// The configuration that the journey needs.
@@ -137,6 +150,21 @@ pub(crate) struct Case {
     fence: u64,
     /// Whoever waits at the terminal says yes to `confirm = "self"`.
     yes: bool,
+    /// The acknowledgement told where the answer comes.
+    told_where: bool,
+}
+
+impl Case {
+    /// One that goes on after it waited, or after its process was lost. A slash command's acknowledgement told where the answer
+    /// comes; where it did not, the card did.
+    fn again(operation: Operation) -> Self {
+        Self {
+            fence: operation.fence,
+            yes: false,
+            told_where: operation.via == Via::Slash,
+            operation,
+        }
+    }
 }
 
 impl Pipeline {
@@ -203,6 +231,7 @@ impl Pipeline {
         let state = match &failure {
             Failure::Refused(refusal) => {
                 info!(kind = ?refusal.kind, "refused");
+                self.parts.counts.refusals.count(&[refusal.kind.word()]);
                 State::Refused
             }
             Failure::Broken(broken) => {
@@ -214,6 +243,15 @@ impl Pipeline {
         if let Err(unwritten) = self.write_end(case, state, output).await {
             error!("the end of {id} cannot be written: {unwritten:#}");
         }
+    }
+
+    /// Counts an end that was written.
+    fn count_end(&self, operation: &Operation, state: State) {
+        let took = self.now().duration_since(operation.received_at);
+        let took = Duration::try_from(took).unwrap_or_default();
+        let command = operation.command.as_ref().map_or("-", |name| name.as_str());
+        let labels = [command, state.word()];
+        self.parts.counts.commands.took(&labels, took);
     }
 
     /// What a handler may look at for this operation.

@@ -16,7 +16,7 @@ use crate::{
         operation::{Offer, Operation, State},
         output::{Action, HostState, Output, Part, Status},
         parse::parse,
-        place::{PlaceKind, Whence},
+        place::Whence,
         text::normalise,
     },
     store::{Change, UseOffer},
@@ -126,16 +126,12 @@ impl Pipeline {
             .await
             .context("cannot write the choice")?;
         if let Some(fence) = stepped.fence() {
-            let operation = Operation {
+            self.depart(Case::again(Operation {
                 chosen: offer.incident,
                 state: State::Received,
-                ..operation
-            };
-            self.depart(Case {
-                operation,
                 fence,
-                yes: false,
-            });
+                ..operation
+            }));
         }
         Ok(())
     }
@@ -221,6 +217,7 @@ impl Pipeline {
             reply: None,
             message: None,
             yes: false,
+            in_passing: false,
         };
         match self.accept_typed(key, self.now(), typed).await {
             Ack::Unstored { said, .. } => Ok(Some(said)),
@@ -255,11 +252,7 @@ impl Pipeline {
                 Ok(Output::new(Status::Done, format!("{id} was asked to stop")))
             }
             State::Received | State::Awaiting | State::Choosing => {
-                let case = Case {
-                    fence: operation.fence,
-                    operation,
-                    yes: false,
-                };
+                let case = Case::again(operation);
                 let output = Output::new(
                     Status::Cancelled,
                     format!("Cancelled: {}", case.operation.text),
@@ -318,7 +311,7 @@ impl Pipeline {
 fn whence(pressed: &Pressed) -> Whence {
     Whence::Slack {
         place: pressed.place.clone(),
-        kind: PlaceKind::Public,
+        kind: pressed.kind,
     }
 }
 

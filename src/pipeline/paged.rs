@@ -151,6 +151,7 @@ impl Pipeline {
 
     async fn enters(&self, key: String, text: String) -> anyhow::Result<()> {
         let typed = Typed {
+            in_passing: false,
             text,
             actor: Actor::PagerDuty,
             whence: Whence::Machine,

@@ -34,25 +34,16 @@ impl Pipeline {
         else {
             return Ok(()); // its process lives, or another was quicker
         };
-        let yes = false;
         match operation.state {
             State::Received => {
                 warn!("{id} was left behind before it began; it begins now");
-                self.depart(Case {
-                    operation: Operation { fence, ..operation },
-                    fence,
-                    yes,
-                });
+                self.depart(Case::again(Operation { fence, ..operation }));
                 Ok(())
             }
             State::Approved | State::Running => {
                 warn!("{id} was left behind while {}", operation.state.word());
                 let output = interrupted(&operation);
-                let case = Case {
-                    operation,
-                    fence,
-                    yes,
-                };
+                let case = Case::again(Operation { fence, ..operation });
                 self.write_interrupted(&case, output).await?;
                 Ok(())
             }

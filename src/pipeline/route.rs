@@ -12,6 +12,7 @@ use crate::{
         output::{Action, Choice, Output, Part, Status, Weight},
         place::Place,
         routing::{Route, route},
+        text::sentence,
     },
     store::Change,
 };
@@ -65,8 +66,7 @@ impl Pipeline {
             ..flags.clone()
         };
         route(&operation.whence, &chosen, spec.personal, open).map_err(|astray| {
-            let said = astray.to_string();
-            Refusal::usage(format!("T{}.", &said[1..])).or_else("Open incidents", "incident list")
+            Refusal::usage(sentence(&astray.to_string())).or_else("Open incidents", "incident list")
         })
     }
 

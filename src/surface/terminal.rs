@@ -116,6 +116,7 @@ enum Submitted {
 async fn submit(inbox: &dyn Inbox, actor: &Actor, text: &str, yes: bool) -> Result<Submitted> {
     let random: [u8; 16] = rand::rng().random();
     let typed = Typed {
+        in_passing: false,
         text: text.to_owned(),
         actor: actor.clone(),
         whence: Whence::Terminal,

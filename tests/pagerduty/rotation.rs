@@ -98,6 +98,7 @@ impl Bot {
 
 async fn opens_an_incident(bot: &Bot, now: Timestamp) {
     let typed = Typed {
+        in_passing: false,
         text: "incident open \"builds are slow\"".to_owned(),
         actor: Actor::Console {
             login: "tester".to_owned(),

@@ -184,6 +184,17 @@ impl Error {
         )
     }
 
+    /// The word it is counted under.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Timeout { .. } => "timeout",
+            Self::AuthRefused { .. } => "denied",
+            _ if self.is_host_key() => "host_key",
+            _ if self.is_unreachable() => "unreachable",
+            _ => "failed",
+        }
+    }
+
     /// Whether it is about the node's identity, which `habops trust` or a person with the console settles.
     pub fn is_host_key(&self) -> bool {
         matches!(

@@ -32,6 +32,8 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
 
+use crate::domain::tally::Tally;
+
 use config::Peer;
 use connection::{Connection, NotOpened};
 use pool::Pool;
@@ -188,6 +190,11 @@ impl Client {
     /// How many warm connections there are.
     pub fn connections(&self) -> usize {
         self.pool.count()
+    }
+
+    /// Connects tried so far, by what came of them.
+    pub fn connects(&self) -> Tally {
+        self.pool.connected.clone()
     }
 
     /// Closes the warm connections that nobody has used for this long. Happens by itself after ten minutes.

@@ -15,6 +15,7 @@ use tracing::{debug, info};
 use super::config::{Config, Peer};
 use super::connection::{Connection, Dialer};
 use super::error::Error;
+use crate::domain::tally::Tally;
 
 /// A connection unused for this long is closed; looked at this often.
 const IDLE: Duration = Duration::from_mins(10);
@@ -28,6 +29,7 @@ pub(super) struct Pool {
     /// Bounded by the fleet: the sweep drops what is dead or idle.
     slots: Mutex<HashMap<Peer, Slot>>,
     connects: Semaphore,
+    pub(super) connected: Tally,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -48,6 +50,7 @@ impl Pool {
             jump: config.jump_peer()?,
             slots: Mutex::default(),
             connects: Semaphore::new(config.at_once),
+            connected: Tally::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -203,6 +206,8 @@ impl Pool {
         let began = Instant::now();
         // On the heap: a handshake's future is some 20 kB, which its callers would carry otherwise.
         let made = Box::pin(self.dialer.dial(peer, jump)).await;
+        let result = made.as_ref().map_or_else(Error::word, |_| "connected");
+        self.connected.took(&[result], began.elapsed());
         let name = &peer.host.name;
         match &made {
             Ok(_) => {

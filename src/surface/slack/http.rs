@@ -17,7 +17,7 @@ use tracing::warn;
 use super::reception::Reception;
 use crate::{
     clients::slack::{Ack, Client, Identity, Kind, verify_signature},
-    domain::records::Inbox,
+    domain::{records::Inbox, tally::Tally},
 };
 
 /// The largest body that is read.
@@ -30,16 +30,19 @@ const UNSIGNED: &str = "This is not signed by Slack for this app.\n";
 struct Door {
     reception: Reception,
     signing_secret: Arc<SecretString>,
+    refused: Tally,
 }
 
-/// `POST /slack/commands`, `/slack/interactions` and `/slack/events`.
+/// `POST /slack/commands`, `/slack/interactions` and `/slack/events`. `refused` counts requests that are not signed, by sender.
 pub fn router(
     inbox: Arc<dyn Inbox>,
     signing_secret: SecretString,
     client: Client,
     identity: Identity,
+    refused: Tally,
 ) -> Router {
     let door = Door {
+        refused,
         reception: Reception::new(client, identity, inbox),
         signing_secret: Arc::new(signing_secret),
     };
@@ -108,6 +111,7 @@ impl Door {
         );
         let why = verdict.err()?;
         warn!("a request was refused: {why}");
+        self.refused.count(&["slack"]);
         Some((StatusCode::UNAUTHORIZED, UNSIGNED).into_response())
     }
 

@@ -60,9 +60,9 @@ pub enum Unheard {
     /// An edit, a deletion, a join: not words typed now.
     #[error("it is no new message")]
     NotNew,
-    /// The bot is mentioned in the middle of a sentence.
-    #[error("the mention does not come first")]
-    InPassing,
+    /// Somebody else is mentioned.
+    #[error("it does not mention habops")]
+    NotMentioned,
     /// Longer than any command.
     #[error("the text is too long to be a command")]
     TooLong,
@@ -125,6 +125,7 @@ impl Reader<'_> {
             reply: reply(payload),
             message: None,
             yes: false,
+            in_passing: false,
         };
         Ok(self.delivery(format!("slack:trigger:{trigger}"), Inbound::Typed(typed)))
     }
@@ -163,10 +164,10 @@ impl Reader<'_> {
             .ok_or(Unheard::Malformed("team_id"))?;
         let channel = channel(event, "/channel", "event.channel")?;
         let said = text(event, "/text").ok_or(Unheard::Malformed("event.text"))?;
-        let command = match self.after_mention(said) {
-            Some(command) => command,
-            None if direct => said,
-            None => return Err(Unheard::InPassing),
+        let (command, in_passing) = match self.after_mention(said) {
+            Some((before, command)) => (command, !before.is_empty()),
+            None if direct => (said, false),
+            None => return Err(Unheard::NotMentioned),
         };
         let kind = place_kind(&channel, None);
         let ts = needed(event, "/ts", "event.ts")?;
@@ -184,6 +185,7 @@ impl Reader<'_> {
             reply: None,
             message: Some(MessageTs::new(ts)),
             yes: false,
+            in_passing,
         };
         Ok(self.delivery(format!("slack:event:{id}"), Inbound::Typed(typed)))
     }
@@ -251,21 +253,19 @@ impl Reader<'_> {
         Ok(self.delivery(format!("slack:trigger:{trigger}"), Inbound::Signal(signal)))
     }
 
-    /// What follows a mention of us at the beginning.
-    fn after_mention<'t>(&self, said: &'t str) -> Option<&'t str> {
-        let rest = said
-            .trim_start_matches(|c: char| c.is_whitespace() || c == '\u{200b}' || c == '\u{feff}')
-            .strip_prefix("<@")?
-            .strip_prefix(self.identity.user.as_str())?;
-        let (label, rest) = rest.split_once('>')?;
-        if !label.is_empty() && !label.starts_with('|') {
-            return None;
-        }
-        Some(
-            rest.trim_start()
-                .trim_start_matches([':', ','])
-                .trim_start(),
-        )
+    /// What stands before the first mention of us, and what follows it.
+    fn after_mention<'t>(&self, said: &'t str) -> Option<(&'t str, &'t str)> {
+        let opening = format!("<@{}", self.identity.user);
+        said.match_indices(&opening).find_map(|(at, _)| {
+            let (label, rest) = said[at + opening.len()..].split_once('>')?;
+            if !label.is_empty() && !label.starts_with('|') {
+                return None;
+            }
+            let before = said[..at]
+                .trim_matches(|c: char| c.is_whitespace() || c == '\u{200b}' || c == '\u{feff}');
+            let command = rest.trim_start().trim_start_matches([':', ',']);
+            Some((before, command.trim_start()))
+        })
     }
 
     fn pressed(&self, payload: &Value) -> Result<Meaning, Unheard> {
@@ -293,6 +293,7 @@ impl Reader<'_> {
             action,
             offer: OfferId::new(offer),
             actor: person(payload)?,
+            kind: place_kind(&channel, text(payload, "/channel/name")),
             place: Place { channel, thread },
             message,
             reply: reply(payload),
@@ -326,6 +327,7 @@ impl Reader<'_> {
             reply: None,
             message: Some(at.message),
             yes: false,
+            in_passing: false,
         };
         Ok(self.delivery(format!("slack:view:{id}"), Inbound::Typed(typed)))
     }
@@ -505,6 +507,31 @@ mod tests {
         assert_eq!(typed.message, Some("5.1".into()));
     }
 
+    #[rstest]
+    #[case::first("<@UBOT> status", "status", false)]
+    #[case::after_a_greeting("hello <@UBOT> status", "status", true)]
+    #[case::after_somebody_else("<@UBOTHER> ask <@UBOT|habops>: status", "status", true)]
+    #[case::the_first_of_two("<@UBOT> why <@UBOT>", "why <@UBOT>", false)]
+    #[case::last("thanks <@UBOT>", "", true)]
+    fn a_mention_in_the_middle_is_told_apart(
+        #[case] said: &str,
+        #[case] text: &str,
+        #[case] in_passing: bool,
+    ) {
+        let payload = with(mention(), "/event/text", json!(said));
+        let typed = typed(&Kind::EventsApi, &payload).1;
+        assert_eq!((typed.text.as_str(), typed.in_passing), (text, in_passing));
+    }
+
+    #[test]
+    fn a_button_says_what_kind_of_conversation_it_is_in() {
+        assert_eq!(pressed(&click()).kind, PlaceKind::Public);
+        let private = with(click(), "/channel/name", json!("privategroup"));
+        assert_eq!(pressed(&private).kind, PlaceKind::Private);
+        let direct = with(click(), "/container/channel_id", json!("D1"));
+        assert_eq!(pressed(&direct).kind, PlaceKind::Direct);
+    }
+
     #[test]
     fn the_writer_of_a_mention_belongs_to_their_own_team() {
         let payload = with(mention(), "/event/user_team", json!("T9"));
@@ -523,8 +550,8 @@ mod tests {
     #[case::a_reaction_to_a_file("/event/type", json!("reaction_added"), Unheard::NotUsed("reaction"))]
     #[case::a_pinned_file("/event/type", json!("pin_added"), Unheard::NotUsed("pin"))]
     #[case::a_message("/event/type", json!("message"), Unheard::NotUsed("event"))]
-    #[case::in_passing("/event/text", json!("ask <@UBOT> for help"), Unheard::InPassing)]
-    #[case::somebody_else("/event/text", json!("<@UBOTHER> status"), Unheard::InPassing)]
+    #[case::nobody("/event/text", json!("status"), Unheard::NotMentioned)]
+    #[case::somebody_else("/event/text", json!("<@UBOTHER> status"), Unheard::NotMentioned)]
     #[case::odd("/event/channel", json!(7), Unheard::Malformed("event.channel"))]
     #[case::endless("/event/text", json!(format!("<@UBOT> {}", "x".repeat(9_000))), Unheard::TooLong)]
     fn an_event_that_is_no_command_is_told_why(

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::domain::{message::Posted, tally::Tally};
+
 /// Wishes whose first try is remembered; past that the oldest age is a lower bound.
 const MOST_REMEMBERED: usize = 1_024;
 
@@ -13,6 +15,7 @@ const MOST_REMEMBERED: usize = 1_024;
 #[derive(Clone, Debug, Default)]
 pub struct PosterHealth {
     inner: Arc<Mutex<Inner>>,
+    posts: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +46,22 @@ impl PosterHealth {
     /// Whether Slack does not take our token any more: nothing is posted until a person mends that.
     pub fn token_refused(&self) -> bool {
         self.with(|inner| inner.token_refused)
+    }
+
+    /// Tries to bring something to Slack, by what came of them.
+    pub fn posts(&self) -> Tally {
+        self.posts.clone()
+    }
+
+    pub(super) fn tried(&self, posted: &Posted, took: Duration) {
+        let result = match posted {
+            Posted::Sent { .. } => "sent",
+            Posted::NotDone { .. } => "not_done",
+            Posted::Doubtful { .. } => "doubtful",
+            Posted::Refused { .. } => "refused",
+            Posted::Later { .. } => return, // Slack was not asked
+        };
+        self.posts.took(&[result], took);
     }
 
     pub(super) fn held(&self, row: i64) {

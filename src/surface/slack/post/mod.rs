@@ -142,6 +142,7 @@ impl Poster {
         let is_edit = held.is_edit();
         let task = under_way.spawn(async move {
             let due = held.due;
+            let began = Instant::now();
             let posted = if held.since.elapsed() > PATIENCE {
                 Posted::Later {
                     after: Duration::ZERO,
@@ -153,6 +154,7 @@ impl Poster {
                         why: "Slack did not answer in time".to_owned(),
                     })
             };
+            courier.health.tried(&posted, began.elapsed());
             tell_health(&courier.health, &due, &posted);
             if let Err(why) = outbox.settle(&due, posted).await {
                 // The claim lapses, and what was sent is then found in the channel.
