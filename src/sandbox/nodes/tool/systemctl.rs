@@ -238,7 +238,7 @@ pub(super) fn cure(place: &mut Place<'_>) -> Result<()> {
     for cured in node.cures.iter().filter(|_| !node.is(Quirk::Stubborn)) {
         if let Some(dir) = place.dir.parent().map(|nodes| nodes.join(cured)) {
             Node::change(&dir, |cured| {
-                cured.calm(|kind| kind.is_cured_by(&node.role))
+                cured.calm(|kind| kind.is_cured_by(&node.role));
             })?;
         }
     }
