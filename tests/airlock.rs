@@ -27,7 +27,7 @@ fn each_worker_gets_a_verdict_and_the_remedy_is_a_button_with_a_confirmation() {
 
         ana.presses(&probed, "airlock destroy live-builder-worker-2")
             .await;
-        let card = world.sees("operations", "destroy the namespace").await;
+        let card = world.sees("operations", "One node after the other").await;
         let probes = nodes.ran("live-builder-worker-2").len();
         assert!(button(&card, "Approve").is_some(), "{}", words(&card));
         ana.presses(&card, "Approve").await;

@@ -412,3 +412,34 @@ fn a_node_that_does_not_answer_is_a_row_and_the_others_are_diagnosed() {
         assert!(told.contains("cannot be reached"), "{told}");
     });
 }
+
+#[test]
+fn where_a_line_before_names_the_service_that_one_is_suggested() {
+    World::run(async |world| {
+        world.breaks("no-shard-login");
+        let ana = world.person("ana");
+        let said = ana.runs("/habops diagnose live/router").await;
+        let told = words(&said);
+        assert!(told.contains("Known issue: no-shard"), "{told}");
+        assert!(told.contains("The lines before name sessionsrv."), "{told}");
+        assert!(button(&said, "restart live/sessionsrv").is_some(), "{told}");
+        assert!(button(&said, "restart live/jobsrv").is_none(), "{told}");
+    });
+}
+
+#[test]
+fn the_worst_of_several_issues_comes_first() {
+    World::run(async |world| {
+        for fault in ["no-datastore", "too-many-clients", "ens4-detached"] {
+            world.breaks(fault);
+        }
+        let ana = world.person("ana");
+        let told = words(&ana.runs("/habops diagnose live --since 2m").await);
+        assert!(told.contains("3 known issues"), "{told}");
+        for issue in ["no-datastore", "too-many-clients", "ens4-missing"] {
+            assert!(told.contains(issue), "{issue}: {told}");
+        }
+        let probed = words(&ana.runs("/habops airlock live-builder-worker-1").await);
+        assert!(probed.contains("ISSUE: interface not attached"), "{probed}");
+    });
+}

@@ -248,6 +248,14 @@ impl Page {
         clicked.unwrap_or_else(|error| panic!("cannot click {css}: {error}"));
     }
 
+    /// Presses a button of a message.
+    async fn presses(&self, message: &str, label: &str) {
+        let button =
+            format!("{message}//*[@data-testid='button'][contains(normalize-space(.), {label:?})]");
+        let pressed = self.see(&button).await.click().await;
+        pressed.unwrap_or_else(|error| panic!("cannot press {label}: {error}"));
+    }
+
     /// Types into the channel's composer, key by key, and sends with Enter.
     async fn types(&self, text: &str) {
         let composer = self.css("#composer-slot [data-testid=composer]").await;
@@ -362,4 +370,51 @@ async fn a_second_demo_on_the_same_port_says_so_and_a_stopped_one_frees_it() {
     );
     assert_eq!(first.end().await, Some(0));
     TcpListener::bind(address).await.expect("the port is free");
+}
+
+/// A restart is watched for a minute before its verdict, after its services have come up.
+const VERDICT: Duration = Duration::from_mins(4);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_is_diagnosed_and_ended_by_two_people_in_the_incidents_thread() {
+    visit(|page| async move {
+        page.see("//*[@data-testid='connection'][contains(., 'connected')]")
+            .await;
+        page.types("/habops incident open \"login fails\"").await;
+        page.see(&message(CHANNEL, &["inc-1", "login fails"])).await;
+        page.click("[data-testid=fault][data-name=timeout-storm]")
+            .await;
+        let api = "//*[@data-testid='node'][@data-name='live-builder-api-0']";
+        page.see(&format!("{api}[contains(., 'timeout-storm')]"))
+            .await;
+
+        page.types("/habops diagnose live/api").await;
+        let told = message(CHANNEL, &["Only visible to you", "The answer comes in"]);
+        let link = format!("{told}//a[contains(., 'login fails')]");
+        page.see(&link).await.click().await.unwrap();
+        let diagnosis = message(
+            THREAD,
+            &[
+                "Known issue: api-timeout on live-builder-api-0",
+                "Connection recv timeout",
+            ],
+        );
+        page.see(&diagnosis).await;
+        page.presses(&diagnosis, "restart live-builder-api-0").await;
+
+        let card = message(THREAD, &["live-builder-api-0", "Approve", "Deny"]);
+        page.see(&card).await;
+        page.click("[data-testid=person][data-id=U0BO]").await;
+        page.presses(&card, "Approve").await;
+        let verdict = message(THREAD, &["live-builder-api-0 recovered", "approved by"]);
+        let seen = page.client.wait().at_most(VERDICT);
+        if let Err(error) = seen.for_element(Locator::XPath(&verdict)).await {
+            panic!("no verdict: {error}\n{}", page.text().await);
+        }
+        // The whole story, in one thread: what was found, who asked, who said yes, what came of it.
+        for part in ["inc-1", "Known issue: api-timeout", "recovered"] {
+            page.see(&message(THREAD, &[part])).await;
+        }
+    })
+    .await;
 }

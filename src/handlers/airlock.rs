@@ -168,6 +168,11 @@ fn bounded(command: Command) -> Command {
 }
 
 async fn probe(look: &Look, host: &Host) -> Probed {
+    let mut nodes = look.asked.nodes.iter();
+    let node = nodes.find(|node| node.name.as_str() == host.name);
+    if let Some(why) = node.and_then(hosts::not_running) {
+        return Err((HostState::Skipped, why));
+    }
     let namespace = match asked(look, host, &has_namespace()).await? {
         answer if answer.end == End::Exit(0) => true,
         answer if answer.end == End::Exit(1) && answer.stderr.is_empty() => false,
@@ -228,9 +233,11 @@ fn output(found: &[(&str, Probed)]) -> Output {
         .iter()
         .filter(|(verdict, ..)| *verdict == Verdict::Well)
         .count();
-    let status = match silent {
+    // A worker that does not run was not tried, so it did not fail.
+    let failed = |(_, probed): &&(&str, Probed)| matches!(probed, Err((state, _)) if *state != HostState::Skipped);
+    let status = match found.iter().filter(failed).count() {
         0 => Status::Done,
-        all if all == found.len() => Status::Failed,
+        _ if silent == found.len() => Status::Failed,
         _ => Status::Partly,
     };
     let title = match (well, verdicts.len()) {

@@ -172,9 +172,11 @@ fn diagnosis(read: &[(&Node, Read<'_>)], since: Timestamp, look: &Look) -> Outpu
         .iter()
         .filter(|(_, answer)| matches!(answer, Read::Unread { .. }))
         .count();
-    let status = match silent {
+    // A node that does not run was not tried, so it did not fail.
+    let failed = read.iter().filter(|(_, answer)| answer.failed()).count();
+    let status = match failed {
         0 => Status::Done,
-        all if all == read.len() => Status::Failed,
+        _ if silent == read.len() => Status::Failed,
         _ => Status::Partly,
     };
     let mut output = Output::new(

@@ -12,6 +12,12 @@ pub fn by_hand(node: &Node, command: &Command) -> Option<String> {
     Some(format!("ssh {} {quoted}", node.name))
 }
 
+/// Why a node need not be asked: EC2 says that it does not run.
+pub fn not_running(node: &Node) -> Option<String> {
+    let state = &node.ec2.as_ref()?.state;
+    (state != "running").then(|| format!("{state} in EC2"))
+}
+
 /// How a node that did not answer stands in its row, and the shortest true line: the row names the node already.
 pub fn unanswered(error: &Error) -> (HostState, String) {
     let state = if error.is_unreachable() || error.is_host_key() {

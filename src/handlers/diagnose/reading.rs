@@ -29,6 +29,13 @@ pub(super) enum Read<'a> {
     Unread { state: HostState, said: String },
 }
 
+impl Read<'_> {
+    /// Whether it was tried in vain.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self, Self::Unread { state, .. } if *state != HostState::Skipped)
+    }
+}
+
 /// `grep` on the node, so that a journalctl without `--grep` serves as well.
 const SCRIPT: &str = r#"journalctl -q --no-pager --utc -o short-iso -u "$1" --since "$2" | grep -E -e "$3" | tail -n "$4""#;
 
@@ -59,6 +66,9 @@ pub(super) async fn read<'a>(look: &'a Look, host: &Host, since: Timestamp) -> R
     else {
         return unread(HostState::Skipped, "not asked for".to_owned());
     };
+    if let Some(why) = hosts::not_running(node) {
+        return unread(HostState::Skipped, why);
+    }
     let known = look.commands.known_issues();
     let Some(command) = command(known, &node.role, since) else {
         return unread(

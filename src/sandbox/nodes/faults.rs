@@ -3,19 +3,20 @@
 use super::super::fault::{Fault, FaultState, NodeState};
 use super::Nodes;
 use super::server::Gate;
-use super::state::{Node, Quirk, Service, TroubleKind};
+use super::state::{Interface, Node, Quirk, Service, TroubleKind};
 
 /// What a fault does to its node.
 #[derive(Clone, Copy)]
 enum Breaks {
     Trouble(TroubleKind),
     Restarts(Quirk),
+    Interface(Interface),
     CrashLoop,
     Gate(Gate),
 }
 
 /// The faults the page offers: name, node, what it does, title, about.
-const FAULTS: [(&str, &str, Breaks, &str, &str); 9] = [
+const FAULTS: [(&str, &str, Breaks, &str, &str); 14] = [
     (
         "timeout-storm",
         "live-builder-api-0",
@@ -29,6 +30,41 @@ const FAULTS: [(&str, &str, Breaks, &str, &str); 9] = [
         Breaks::Trouble(TroubleKind::NoShard),
         "NO_SHARD on live-builder-router-0",
         "The journal fills with rt:route:2 NO_SHARD errors until hab-sup is restarted on live-builder-jobsrv-0.",
+    ),
+    (
+        "no-shard-login",
+        "live-builder-router-0",
+        Breaks::Trouble(TroubleKind::NoShardTold),
+        "NO_SHARD for sessionsrv on live-builder-router-0",
+        "With debug logs, so each error follows the line that names the protocol. Ends when hab-sup is restarted on live-builder-sessionsrv-0.",
+    ),
+    (
+        "no-datastore",
+        "live-builder-originsrv-0",
+        Breaks::Trouble(TroubleKind::NoDatastore),
+        "No connection to PostgreSQL on live-builder-originsrv-0",
+        "Its journal says so again and again until hab-sup is restarted on live-builder-datastore-0.",
+    ),
+    (
+        "too-many-clients",
+        "live-builder-datastore-0",
+        Breaks::Trouble(TroubleKind::TooManyClients),
+        "Too many clients on live-builder-datastore-0",
+        "PostgreSQL has given out all its connections, until hab-sup is restarted there.",
+    ),
+    (
+        "ens4-lost",
+        "live-builder-worker-0",
+        Breaks::Interface(Interface::Lost),
+        "ens4 is lost on live-builder-worker-0",
+        "The build namespace is there and the interface is not in it. Destroying the namespace and restarting the Supervisor brings it back.",
+    ),
+    (
+        "ens4-detached",
+        "live-builder-worker-1",
+        Breaks::Interface(Interface::Absent),
+        "ens4 is detached from live-builder-worker-1",
+        "The second network interface is attached nowhere, and no command on the node helps.",
     ),
     (
         "frozen",
@@ -82,9 +118,9 @@ const FAULTS: [(&str, &str, Breaks, &str, &str); 9] = [
 ];
 
 impl Breaks {
-    /// Whether it can be turned on for any node, as `frozen:NODE`. A storm belongs to its node, where it has a cure.
+    /// Whether it can be turned on for any node, as `frozen:NODE`. A storm belongs to its node, where it has a cure, and an interface to a worker.
     fn anywhere(self) -> bool {
-        !matches!(self, Self::Trouble(_))
+        !matches!(self, Self::Trouble(_) | Self::Interface(_))
     }
 }
 
@@ -159,18 +195,24 @@ impl Nodes {
                 "timeout-storm"
             }
             Gate::Open if self.is_on(name, Breaks::Trouble(TroubleKind::NoShard)) => "no-shard",
-            Gate::Open => self.restarts_badly(name),
+            Gate::Open => self.otherwise_wrong(name),
         }
     }
 
-    fn restarts_badly(&self, name: &str) -> &'static str {
-        let quirks = [
+    fn otherwise_wrong(&self, name: &str) -> &'static str {
+        let wrong = [
+            (Breaks::Trouble(TroubleKind::NoShardTold), "no-shard-login"),
+            (Breaks::Trouble(TroubleKind::NoDatastore), "no-datastore"),
+            (
+                Breaks::Trouble(TroubleKind::TooManyClients),
+                "too-many-clients",
+            ),
             (Breaks::CrashLoop, "crash-loop"),
             (Breaks::Restarts(Quirk::Stubborn), "restart-no-help"),
             (Breaks::Restarts(Quirk::StaysDown), "stays-down"),
             (Breaks::Restarts(Quirk::DirtyStop), "dirty-stop"),
         ];
-        let found = quirks.iter().find(|(breaks, _)| self.is_on(name, *breaks));
+        let found = wrong.iter().find(|(breaks, _)| self.is_on(name, *breaks));
         found.map_or("ok", |(_, word)| word)
     }
 
@@ -179,6 +221,7 @@ impl Nodes {
         match breaks {
             Breaks::Trouble(kind) => state().is_ok_and(|node| node.troubled(kind)),
             Breaks::Restarts(quirk) => state().is_ok_and(|node| node.is(quirk)),
+            Breaks::Interface(at) => state().is_ok_and(|node| node.interface == at),
             Breaks::CrashLoop => {
                 state().is_ok_and(|node| node.services.iter().any(Service::crashes))
             }
@@ -204,6 +247,11 @@ impl Nodes {
                 } else if quirk == Quirk::DirtyStop {
                     node.left_locks = false;
                 }
+            }),
+            Breaks::Interface(at) => self.change(node, |node| match (on, node.interface == at) {
+                (true, false) => node.move_interface(at),
+                (false, true) => node.move_interface(Interface::Namespace),
+                _ => {}
             }),
             Breaks::Gate(gate) => {
                 sender.send_if_modified(|present| {

@@ -211,7 +211,13 @@ fn past(node: &mut Node, now: i64) {
                 until: Some(from + 9 * SECOND),
             });
         }
-        "live-builder-jobsrv-0" => node.cures.push("live-builder-router-0".into()),
+        "live-builder-jobsrv-0" | "live-builder-sessionsrv-0" => {
+            node.cures.push("live-builder-router-0".into());
+        }
+        "live-builder-datastore-0" => {
+            let cured = ["live-builder-originsrv-0", "live-builder-datastore-0"];
+            node.cures.extend(cured.map(str::to_owned));
+        }
         "live-builder-worker-2" => {
             let pid = node.running().map_or(1, |run| run.pid);
             let at = now - 3 * HOUR;

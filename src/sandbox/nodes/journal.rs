@@ -19,6 +19,9 @@ const SYSTEM_SALT: u64 = 0x6372_6f6e;
 /// The time between the lines of one dump.
 const NEXT_LINE: i64 = 13;
 
+/// The module that routes.
+const ROUTER: &str = "habitat_builder_router::server";
+
 /// One entry of the journal.
 pub type Entry = Event;
 
@@ -131,17 +134,26 @@ fn errors(node: &Node, trouble: &Trouble, from: i64, to: i64, all: &mut Vec<Entr
     while at < end {
         let lines = match trouble.kind {
             TroubleKind::Timeout => timeout(node, at),
-            TroubleKind::NoShard => {
-                vec![
-                    logged(
-                        node,
-                        at,
-                        "ERROR",
-                        "habitat_builder_router::server",
-                        "[err: NO_SHARD, msg: rt:route:2]"
-                    );
-                    3
-                ]
+            TroubleKind::NoShard => vec![no_shard(node, at); 3],
+            TroubleKind::NoShardTold => vec![
+                logged(
+                    node,
+                    at,
+                    "DEBUG",
+                    ROUTER,
+                    "OnMessage, message-id=SessionGet, protocol=sessionsrv",
+                ),
+                no_shard(node, at),
+            ],
+            TroubleKind::NoDatastore => vec![logged(
+                node,
+                at,
+                "ERROR",
+                "habitat_builder_db::pool",
+                "Error initializing connection pool to Postgres, will retry: Connection refused (os error 111)",
+            )],
+            TroubleKind::TooManyClients => {
+                vec!["FATAL:  sorry, too many clients already".to_owned()]
             }
         };
         for (line, words) in (0..).zip(&lines) {
@@ -149,6 +161,16 @@ fn errors(node: &Node, trouble: &Trouble, from: i64, to: i64, all: &mut Vec<Entr
         }
         at += TROUBLE_EVERY;
     }
+}
+
+fn no_shard(node: &Node, at: i64) -> String {
+    logged(
+        node,
+        at,
+        "ERROR",
+        ROUTER,
+        "[err: NO_SHARD, msg: rt:route:2]",
+    )
 }
 
 /// The lines of a service that crashes and is started again.

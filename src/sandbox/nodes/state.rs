@@ -182,6 +182,24 @@ pub enum TroubleKind {
     Timeout,
     /// `[err: NO_SHARD, msg: rt:route:2]`.
     NoShard,
+    /// The same with debug logs: the line before names the protocol.
+    NoShardTold,
+    /// A service gets no connection to PostgreSQL.
+    NoDatastore,
+    /// PostgreSQL has given out all its connections.
+    TooManyClients,
+}
+
+impl TroubleKind {
+    /// Whether restarting a node of that role is its cure.
+    pub fn is_cured_by(self, role: &str) -> bool {
+        match self {
+            Self::Timeout => role == "api",
+            Self::NoShard => role == "jobsrv",
+            Self::NoShardTold => role == "sessionsrv",
+            Self::NoDatastore | Self::TooManyClients => role == "datastore",
+        }
+    }
 }
 
 /// A time during which the journal fills with one kind of error.
@@ -342,6 +360,23 @@ impl Node {
     /// Whether it has this quirk.
     pub fn is(&self, quirk: Quirk) -> bool {
         self.quirks.contains(&quirk)
+    }
+
+    /// Moves a worker's second interface, and says what the worker says of one that is gone.
+    pub fn move_interface(&mut self, to: Interface) {
+        self.interface = to;
+        if to == Interface::Namespace {
+            return;
+        }
+        let (now, pid) = (self.now(), self.running().map_or(1, |run| run.pid));
+        let group = format!("builder-worker.{}(O)", self.environment);
+        self.say(
+            now,
+            pid,
+            format!("{group}: Device \"ens4\" does not exist."),
+        );
+        let words = "FATAL: Could not find network interface ens4";
+        self.say(now + 1_000, pid, format!("{group}: {words}"));
     }
 
     /// Whether this kind of trouble lasts.

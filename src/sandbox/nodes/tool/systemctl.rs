@@ -237,7 +237,9 @@ pub(super) fn cure(place: &mut Place<'_>) -> Result<()> {
     let node = place.node()?;
     for cured in node.cures.iter().filter(|_| !node.is(Quirk::Stubborn)) {
         if let Some(dir) = place.dir.parent().map(|nodes| nodes.join(cured)) {
-            Node::change(&dir, |node| node.calm(|_| true))?;
+            Node::change(&dir, |cured| {
+                cured.calm(|kind| kind.is_cured_by(&node.role));
+            })?;
         }
     }
     Ok(())
