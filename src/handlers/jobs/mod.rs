@@ -82,7 +82,6 @@ pub(super) fn is_origin(typed: Option<&str>) -> Result<()> {
 /// Groups as they were found, and who could not be asked for them.
 pub(super) struct Found {
     groups: Vec<JobGroup>,
-    origins: BTreeSet<String>,
     failed: Vec<(String, Error)>,
     /// Whether groups of other origins are among them, in a sentence.
     reach: String,
@@ -168,7 +167,6 @@ pub(super) async fn groups(only: Option<&str>, client: &Client, look: &Look) -> 
     });
     Found {
         groups,
-        origins,
         failed,
         reach,
     }
@@ -200,7 +198,6 @@ fn output(args: &Args, found: Found, look: &Look) -> Output {
     let now = look.asked.now;
     let Found {
         groups,
-        origins,
         failed,
         reach,
     } = found;
