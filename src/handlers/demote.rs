@@ -1,20 +1,23 @@
 //! `/habops demote`: takes releases out of a channel, and reads back that they are out.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     Handler, Look, Result, Work, promote,
     releases::{
-        self, builder_with_token, cannot,
+        self, builder_with_token, cannot, in_words,
         moving::{self, Ended, Moved, Way},
     },
 };
-use crate::domain::{
-    failure::Refusal,
-    journey::{Cleared, Outcome, Proposal},
-    output::{Output, Part, Status},
-    release::{Channel, FullIdent},
+use crate::{
+    clients::builder::Client,
+    domain::{
+        failure::Refusal,
+        journey::{Cleared, Outcome, Proposal},
+        output::{Output, Part, Status},
+        release::{Channel, FullIdent},
+    },
 };
 
 /// Releases and the channel.
@@ -50,26 +53,21 @@ impl Handler for Demote {
             .into());
         }
         let idents = promote::named(&args.ident, Way::Out, &channel, &channel, look).await?;
-        let (mut moves, mut out, mut rows, mut seen) = (vec![], vec![], vec![], vec![]);
+        let (mut moves, mut out, mut rows, mut seen) = (vec![], vec![], vec![], Map::new());
         for ident in &idents {
-            let what = format!("read what {channel} holds of {}", ident.package());
-            let channels = client.channels_of(ident).await;
-            let channels = channels.map_err(|error| cannot(&what, &error, look))?;
-            if !channels.contains(&channel) {
+            let held = held(ident, &idents, &channel, client, look).await?;
+            if !held.channels.contains(&channel) {
                 out.push(ident.clone());
                 continue;
             }
-            let held = client.releases_in(ident, &channel).await;
-            let held = held.map_err(|error| cannot(&what, &error, look))?;
-            let rest = held.iter().filter(|other| !idents.contains(other));
-            let then = rest.max_by(|one, other| one.age(other)).cloned();
             rows.push(vec![
                 ident.package(),
                 ident.what(),
-                then.as_ref()
+                held.then
+                    .as_ref()
                     .map_or_else(|| "nothing".to_owned(), FullIdent::what),
             ]);
-            seen.push(json!({ "ident": ident, "then": then }));
+            seen.insert(ident.to_string(), held.fingerprint(&channel));
             moves.push(ident.clone());
         }
         if moves.is_empty() {
@@ -88,7 +86,7 @@ impl Handler for Demote {
                 out,
             },
             preview,
-            fingerprint: json!(seen),
+            fingerprint: Value::Object(seen),
         })
     }
 
@@ -109,9 +107,51 @@ impl Handler for Demote {
         })
     }
 
+    /// Of the releases on the card.
+    async fn fingerprint(_args: Args, plan: &Plan, look: &Look) -> Result<Value> {
+        let client = builder_with_token(look)?;
+        let (channel, mut seen) = (&plan.channel, Map::new());
+        for ident in &plan.moves {
+            let held = held(ident, &plan.moves, channel, client, look).await?;
+            seen.insert(ident.to_string(), held.fingerprint(channel));
+        }
+        Ok(Value::Object(seen))
+    }
+
     fn by_hand(plan: &Plan, look: &Look) -> Vec<String> {
         promote::by_hand(Way::Out, &plan.channel, &plan.moves, look)
     }
+}
+
+/// Where a release is, and what the channel holds of its package without it and those that go with it.
+struct Held {
+    channels: Vec<Channel>,
+    then: Option<FullIdent>,
+}
+
+impl Held {
+    fn fingerprint(&self, channel: &Channel) -> Value {
+        json!({ "is in": in_words(&self.channels), format!("{channel} then holds"): self.then })
+    }
+}
+
+async fn held(
+    ident: &FullIdent,
+    all: &[FullIdent],
+    channel: &Channel,
+    client: &Client,
+    look: &Look,
+) -> Result<Held> {
+    let what = format!("read what {channel} holds of {}", ident.package());
+    let channels = client.channels_of(ident).await;
+    let channels = channels.map_err(|error| cannot(&what, &error, look))?;
+    let held = client.releases_in(ident, channel).await;
+    let held = held.map_err(|error| cannot(&what, &error, look))?;
+    let rest = held.into_iter().filter(|other| !all.contains(other));
+    Ok(Held {
+        channels,
+        then: rest.max_by(FullIdent::age),
+    })
 }
 
 fn preview(channel: &Channel, moves: &[FullIdent], rows: Vec<Vec<String>>) -> Output {

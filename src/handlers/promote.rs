@@ -3,6 +3,7 @@
 mod candidate;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use self::candidate::Candidate;
 use super::{
@@ -74,7 +75,7 @@ impl Handler for Promote {
             channel,
         };
         let preview = preview(&plan, &moves, &missing, look).await;
-        let fingerprint = candidates.iter().map(Candidate::fingerprint).collect();
+        let fingerprint = candidate::fingerprint(moves.iter().copied(), &plan.channel);
         Ok(Proposal {
             plan,
             preview,
@@ -101,6 +102,13 @@ impl Handler for Promote {
             effects: Vec::new(),
             undo,
         })
+    }
+
+    /// Of the releases on the card, whatever is the latest now: they are what runs.
+    async fn fingerprint(_args: Args, plan: &Plan, look: &Look) -> Result<Value> {
+        let client = builder_with_token(look)?;
+        let now = candidate::all(&plan.moves, &plan.channel, client, look).await?;
+        Ok(candidate::fingerprint(&now, &plan.channel))
     }
 
     fn by_hand(plan: &Plan, look: &Look) -> Vec<String> {

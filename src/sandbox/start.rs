@@ -90,6 +90,11 @@ impl Sandbox {
             Arc::new(builder.clone()),
         ];
         if let Some(datastore) = &datastore {
+            if let Err(error) = builder.shares(datastore).await {
+                tracing::warn!(
+                    "Builder and the datastore of the sandbox tell of different groups: {error:#}"
+                );
+            }
             faults.push(Arc::new(datastore.clone()));
         }
         let options = Options {

@@ -3,7 +3,10 @@
 use habops::domain::operation::State;
 
 use super::{
-    super::world::{World, words},
+    super::{
+        datastore::shared,
+        world::{Setup, World, words},
+    },
     releases::approved,
 };
 
@@ -155,6 +158,42 @@ fn every_dispatching_group_is_cancelled_by_itself_and_one_that_goes_on_is_said()
         assert_eq!(world.ended(&said.operation).await.state, State::Refused);
         ana.types("/habops jobs cancel-dispatching").await;
         ana.hears("No group is Dispatching").await;
+    });
+}
+
+#[test]
+fn with_a_datastore_the_groups_of_every_origin_are_found() {
+    let setup = Setup::default().datastore(shared());
+    setup.run(async |world| {
+        let ana = world.person("ana");
+        let shown = words(&ana.runs("/habops jobs").await);
+        let dispatching = world.sandbox.builder.groups("Dispatching");
+        assert!(!dispatching.is_empty());
+        for (id, project) in &dispatching {
+            assert!(
+                shown.contains(id) && shown.contains(project),
+                "{id} in {shown}"
+            );
+        }
+        assert!(
+            shown.contains("of every origin, as the datastore has them"),
+            "{shown}"
+        );
+
+        let said = ana.types("/habops jobs cancel-dispatching").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        for (id, _) in &dispatching {
+            assert!(words(&card).contains(id), "{id} in {}", words(&card));
+        }
+        ana.presses(&card, "Deny").await;
+        world.shows(&said.operation, "denied").await;
+        assert!(told(world).is_empty());
+
+        // While Builder's API is away, the datastore still tells what hangs.
+        world.breaks("builder-page");
+        let shown = words(&ana.runs("/habops jobs").await);
+        assert!(shown.contains(&dispatching[0].0), "{shown}");
+        assert!(shown.contains("answers 502 by itself"), "{shown}");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use habops::domain::operation::State;
 
-use super::super::world::{Setup, World, of_metadata, people::Person, words};
+use super::super::world::{Setup, World, everywhere, of_metadata, people::Person, words};
 
 const NEW: &str = "core/builder-api/6085/20171120084512";
 const OLD: &str = "core/builder-api/6048/20171115193120";
@@ -142,14 +142,30 @@ fn what_the_channel_holds_must_be_the_same_at_the_click() {
         let cyd = world.person("cyd");
         let said = cyd.types(&format!("/habops promote {NEW} stable")).await;
         let card = world.shows(&said.operation, "awaiting").await;
-        let (state, _) = approved(&cyd, world, &format!("promote {NEW} stable")).await;
+        // Meanwhile somebody takes out what it would have replaced.
+        let (state, _) = approved(&cyd, world, &format!("demote {OLD} stable")).await;
         assert_eq!(state, "done");
         cyd.presses(&card, "Approve").await;
-        // Somebody else was quicker: there is nothing left to promote.
-        cyd.hears("in stable already").await;
-        assert_eq!(told(world).len(), 1);
-        cyd.types(&format!("/habops deny {}", said.operation)).await;
-        world.shows(&said.operation, "denied").await;
+        cyd.hears("has changed since it was posted").await;
+        let refused = world.shows(&said.operation, "refused").await;
+        let shown = words(&refused);
+        assert!(
+            shown.contains(&format!("stable holds no longer {OLD}")),
+            "{shown}"
+        );
+        assert_eq!(told(world).len(), 1, "{:?}", told(world));
+        // The fresh card is about how it is now.
+        let fresh = world
+            .until("a fresh card", |slack| {
+                everywhere(slack).find(|message| {
+                    of_metadata(message, "state") == "awaiting"
+                        && of_metadata(message, "key") != said.operation
+                })
+            })
+            .await;
+        cyd.presses(&fresh, "Approve").await;
+        world.sees("operations", "is in stable").await;
+        assert_eq!(told(world).len(), 2);
     });
 }
 

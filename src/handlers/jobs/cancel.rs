@@ -88,7 +88,7 @@ impl Handler for CancelDispatching {
         let client = builder_with_token(look)?;
         is_origin(args.origin.as_deref())?;
         let found = groups(args.origin.as_deref(), client, look).await;
-        let found = found.whole(look)?;
+        let (found, reach) = found.whole(look)?;
         let dispatching: Vec<JobGroup> = found
             .into_iter()
             .filter(|group| group.state == GroupState::Dispatching)
@@ -104,7 +104,11 @@ impl Handler for CancelDispatching {
             "{} groups that are Dispatching are cancelled",
             dispatching.len()
         );
-        Ok(proposal(title, dispatching, look))
+        let mut proposal = proposal(title, dispatching, look);
+        if !reach.is_empty() {
+            proposal.preview = proposal.preview.text(reach);
+        }
+        Ok(proposal)
     }
 
     async fn run(plan: &Cleared<Plan>, work: &Work) -> Result<Outcome> {

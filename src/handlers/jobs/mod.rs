@@ -16,7 +16,10 @@ use super::{
     releases::{self, ASKS_AT_ONCE, MOST_ROWS, age, builder, cannot, with_diagnosis},
 };
 use crate::{
-    clients::builder::{Client, Error},
+    clients::{
+        builder::{Client, Error},
+        datastore,
+    },
     domain::{
         failure::Refusal,
         journey::{Cleared, Outcome, Proposal},
@@ -76,23 +79,24 @@ pub(super) fn is_origin(typed: Option<&str>) -> Result<()> {
     }
 }
 
-/// Groups as they were found, and the origins that could not be asked.
+/// Groups as they were found, and who could not be asked for them.
 pub(super) struct Found {
     groups: Vec<JobGroup>,
-    origins: BTreeSet<String>,
     failed: Vec<(String, Error)>,
+    /// Whether groups of other origins are among them, in a sentence.
+    reach: String,
 }
 
 impl Found {
-    /// The groups, where every origin answered: what is to be cancelled must be seen whole.
-    fn whole(self, look: &Look) -> Result<Vec<JobGroup>> {
+    /// The groups, where every origin answered, and how far that reaches: what is to be cancelled must be seen whole.
+    fn whole(self, look: &Look) -> Result<(Vec<JobGroup>, String)> {
         match self.failed.first() {
             Some((origin, error)) => Err(cannot(
                 &format!("read the job groups of {origin}"),
                 error,
                 look,
             )),
-            None => Ok(self.groups),
+            None => Ok((self.groups, self.reach)),
         }
     }
 }
@@ -128,6 +132,30 @@ pub(super) async fn groups(only: Option<&str>, client: &Client, look: &Look) -> 
             Err(error) => failed.push((origin, error)),
         }
     }
+    let reach = match (only, &look.clients.datastore) {
+        (Some(_), _) => String::new(),
+        (None, None) => {
+            let asked: Vec<&String> = origins.iter().collect();
+            format!(
+                "Origins asked: {}. Another one: `--origin`.",
+                releases::listed(&asked, 10)
+            )
+        }
+        (None, Some(datastore)) => match in_datastore(datastore).await {
+            Ok(rows) => {
+                // What the API said of a group is more: it has its packages.
+                let others = rows
+                    .into_iter()
+                    .filter(|row| !groups.iter().any(|known| known.id == row.id));
+                let others: Vec<JobGroup> = others.collect();
+                groups.extend(others);
+                "Active groups of every origin, as the datastore has them.".to_owned()
+            }
+            Err(error) => format!(
+                "The datastore cannot be asked, so groups of other origins are missing: {error}."
+            ),
+        },
+    };
     groups.sort_by(|one, other| {
         let by_age = one.id.cmp(&other.id);
         let by_age = if one.state.is_active() {
@@ -139,21 +167,43 @@ pub(super) async fn groups(only: Option<&str>, client: &Client, look: &Look) -> 
     });
     Found {
         groups,
-        origins,
         failed,
+        reach,
     }
+}
+
+/// Every active group, whatever its origin; its packages are not among what is read.
+async fn in_datastore(
+    datastore: &datastore::Client,
+) -> std::result::Result<Vec<JobGroup>, datastore::Error> {
+    let mut groups = Vec::new();
+    for state in [
+        GroupState::Dispatching,
+        GroupState::Pending,
+        GroupState::Queued,
+    ] {
+        let rows = datastore.groups(state.word()).await?;
+        groups.extend(rows.into_iter().map(|row| JobGroup {
+            id: JobGroupId(row.id),
+            state: GroupState::from(row.state),
+            project: row.project,
+            created_at: row.created_at,
+            projects: Vec::new(),
+        }));
+    }
+    Ok(groups)
 }
 
 fn output(args: &Args, found: Found, look: &Look) -> Output {
     let now = look.asked.now;
     let Found {
         groups,
-        origins,
         failed,
+        reach,
     } = found;
-    let origins: Vec<&String> = origins.iter().collect();
-    if failed.len() == origins.len() {
-        let (origin, error) = &failed[0];
+    if groups.is_empty()
+        && let Some((origin, error)) = failed.first()
+    {
         return releases::failed(&format!("read the job groups of {origin}"), error, look);
     }
     let mut counts: BTreeMap<&GroupState, usize> = BTreeMap::new();
@@ -203,11 +253,8 @@ fn output(args: &Args, found: Found, look: &Look) -> Output {
         output = output.text(format!("The groups of {origin} cannot be read: {error}."));
     }
     output = hanging(output, &groups, now);
-    if args.origin.is_none() {
-        output = output.text(format!(
-            "Origins asked: {}. Another one: `--origin`.",
-            releases::listed(&origins, 10)
-        ));
+    if !reach.is_empty() {
+        output = output.text(reach);
     }
     with_diagnosis(output, failed.iter().map(|(_, error)| error), look)
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     super::{
         Handler, Look, Result, Work,
         releases::{
             self, ASKS_AT_ONCE, BY_HAND_TOKEN, MOST_ROWS, builder_with_token, cannot, followers,
+            in_words,
             moving::{self, Ended, Moved, Way},
         },
     },
@@ -71,11 +72,10 @@ impl Handler for Promote {
             ))
             .into());
         }
-        let mut moves = Vec::new();
-        for (ident, channels) in read_back(&built, client).await {
-            let what = format!("read the channels of {ident}");
-            let channels = channels.map_err(|error| cannot(&what, &error, look))?;
+        let (mut moves, mut seen) = (Vec::new(), Map::new());
+        for (ident, channels) in whole(&built, client, look).await? {
             if !channels.contains(&channel) {
+                seen.insert(ident.to_string(), is_in(&channels));
                 moves.push(ident);
             }
         }
@@ -87,7 +87,6 @@ impl Handler for Promote {
             ))
             .into());
         }
-        let fingerprint = json!({ "state": found.state, "moves": moves });
         let plan = Plan {
             group: found.id,
             channel,
@@ -97,7 +96,7 @@ impl Handler for Promote {
         Ok(Proposal {
             plan,
             preview,
-            fingerprint,
+            fingerprint: Value::Object(seen),
         })
     }
 
@@ -123,6 +122,15 @@ impl Handler for Promote {
             effects: Vec::new(),
             undo,
         })
+    }
+
+    /// Of the releases on the card; a group that has ended builds no more.
+    async fn fingerprint(_args: Args, plan: &Plan, look: &Look) -> Result<Value> {
+        let now = whole(&plan.moves, builder_with_token(look)?, look).await?;
+        let each = now
+            .iter()
+            .map(|(ident, channels)| (ident.to_string(), is_in(channels)));
+        Ok(Value::Object(each.collect()))
     }
 
     fn by_hand(plan: &Plan, look: &Look) -> Vec<String> {
@@ -172,6 +180,25 @@ async fn read_back(idents: &[FullIdent], client: &Client) -> ReadBack {
         .map(|ident| async move { (ident.clone(), client.channels_of(ident).await) })
         .collect();
     stream::iter(asked).buffered(ASKS_AT_ONCE).collect().await
+}
+
+/// The same where every one of them must be readable.
+async fn whole(
+    idents: &[FullIdent],
+    client: &Client,
+    look: &Look,
+) -> Result<Vec<(FullIdent, Vec<Channel>)>> {
+    let read = read_back(idents, client).await.into_iter();
+    read.map(|(ident, channels)| {
+        let what = format!("read the channels of {ident}");
+        let channels = channels.map_err(|error| cannot(&what, &error, look))?;
+        Ok((ident, channels))
+    })
+    .collect()
+}
+
+fn is_in(channels: &[Channel]) -> Value {
+    json!({ "is in": in_words(channels) })
 }
 
 /// The same judgement as for a single promotion; what Builder said, it said of all.

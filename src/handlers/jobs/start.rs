@@ -76,7 +76,8 @@ impl Handler for Start {
             .filter(|group| group.project == project && group.state.is_active())
             .collect();
         before.sort_by(|one, other| one.state.cmp(&other.state).then(one.id.cmp(&other.id)));
-        let fingerprint = json!(before.iter().map(|group| group.id).collect::<Vec<_>>());
+        let active: Vec<String> = before.iter().map(|group| group.id.to_string()).collect();
+        let fingerprint = json!({ project: { "active groups": active.join(", ") } });
         let plan = Plan {
             package: named,
             dependents: args.dependents,

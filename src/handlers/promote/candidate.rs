@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{
     Look, Result,
-    releases::{ASKS_AT_ONCE, built, cannot},
+    releases::{ASKS_AT_ONCE, built, cannot, in_words},
 };
 use crate::{
     clients::builder::Client,
@@ -136,6 +136,21 @@ pub(super) async fn missing(
     Ok(missing.into_iter().flatten().collect())
 }
 
+/// What must be the same when they are approved: where each release is, and what the channel holds of its package.
+pub(super) fn fingerprint<'c>(
+    candidates: impl IntoIterator<Item = &'c Candidate>,
+    channel: &Channel,
+) -> Value {
+    let each = candidates.into_iter().map(|one| {
+        let seen = json!({
+            "is in": in_words(&one.channels),
+            format!("{channel} holds"): one.holds,
+        });
+        (one.ident.to_string(), seen)
+    });
+    Value::Object(each.collect())
+}
+
 impl Candidate {
     /// Whether the channel holds a later release of the same package.
     pub(super) fn is_older(&self) -> bool {
@@ -143,22 +158,14 @@ impl Candidate {
         holds.is_some_and(|held| self.ident.age(held).is_lt())
     }
 
-    /// What must be the same when it is approved: what the channel holds, and where the release is.
-    pub(super) fn fingerprint(&self) -> Value {
-        let mut channels: Vec<&str> = self.channels.iter().map(Channel::as_str).collect();
-        channels.sort_unstable();
-        json!({ "ident": self.ident, "in": channels, "holds": self.holds })
-    }
-
     pub(super) fn row(&self, now: Timestamp) -> Vec<String> {
-        let channels: Vec<&str> = self.channels.iter().map(Channel::as_str).collect();
         vec![
             self.ident.package(),
             self.ident.what(),
             self.holds
                 .as_ref()
                 .map_or_else(|| "nothing".to_owned(), FullIdent::what),
-            channels.join(", "),
+            in_words(&self.channels),
             built(&self.ident, now),
         ]
     }

@@ -132,6 +132,16 @@ pub fn listed(names: &[impl AsRef<str>], most: usize) -> String {
     }
 }
 
+/// Channels in one order, whatever the order they are told in.
+pub fn in_words(channels: &[Channel]) -> String {
+    let mut names: Vec<&str> = channels.iter().map(Channel::as_str).collect();
+    names.sort_unstable();
+    match names.as_slice() {
+        [] => "no channel".to_owned(),
+        names => names.join(", "),
+    }
+}
+
 /// What is to be said of a release's age: all that Builder tells of when it came into a channel is that it was built before.
 pub fn built(ident: &FullIdent, now: Timestamp) -> String {
     ident.built_at().map_or_else(

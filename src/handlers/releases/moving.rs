@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::Work, with_diagnosis};
+use super::{super::Work, in_words, with_diagnosis};
 use crate::{
     clients::builder::{Client, Error},
     domain::{
@@ -149,13 +149,6 @@ pub fn judged(
     told: Result<(), Error>,
     now: Result<Vec<Channel>, Error>,
 ) -> (Ended, Option<Error>) {
-    let shown = |channels: &[Channel]| {
-        let names: Vec<&str> = channels.iter().map(Channel::as_str).collect();
-        match names.as_slice() {
-            [] => "no channel".to_owned(),
-            names => names.join(", "),
-        }
-    };
     match (told, now) {
         (Ok(()), Ok(channels)) if way.is_reached(channel, &channels) => (Ended::Done(None), None),
         (Err(error), Ok(channels)) if way.is_reached(channel, &channels) => {
@@ -165,7 +158,7 @@ pub fn judged(
         (Ok(()), Ok(channels)) => {
             let why = format!(
                 "Builder said yes and did nothing: it is in {}. Is the account of builder.token a member of its origin?",
-                shown(&channels)
+                in_words(&channels)
             );
             (Ended::Not(why), None)
         }

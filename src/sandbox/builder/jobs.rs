@@ -189,32 +189,45 @@ pub(super) async fn cancel(
     headers: HeaderMap,
 ) -> Answer {
     authenticated(&headers)?;
-    let stuck = builder.is(Kind::Stuck);
-    let mut depot = builder.depot();
-    let group = depot.group(&id);
-    let group = group.ok_or_else(|| Refusal::not_found("jb:job-group-get:0"))?;
-    let origin = group.project.split('/').next().unwrap_or_default();
-    if !depot.is_member(origin) {
-        return Err(Refusal::bare(StatusCode::FORBIDDEN));
-    }
-    let id = group.id;
-    let Some(group) = depot.groups.iter_mut().find(|group| group.id == id) else {
-        return Err(Refusal::panicked());
-    };
-    let active = matches!(group.state.as_str(), "Dispatching" | "Pending" | "Queued");
-    let sticks = stuck && group.project == "core/jruby" && group.state == "Dispatching";
-    if active && !sticks {
-        "Canceled".clone_into(&mut group.state);
-        // What builds goes on to the end of its stage.
-        for project in group
-            .projects
-            .iter_mut()
-            .filter(|it| it.state == "NotStarted")
-        {
-            "Canceled".clone_into(&mut project.state);
+    let id = builder.cancels(&id)?;
+    if let Some(id) = id {
+        let written = builder.writes_cancel(id).await;
+        if let Err(error) = written {
+            tracing::error!("the sandbox's datastore does not take a cancel: {error:#}");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(Refusal::coded(status, 11, "jb:job-group-cancel:1"));
         }
     }
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+impl Builder {
+    /// Cancels a group; its number, where that changed anything.
+    fn cancels(&self, id: &str) -> Result<Option<u64>, Refusal> {
+        let stuck = self.is(Kind::Stuck);
+        let mut depot = self.depot();
+        let group = depot.group(id);
+        let group = group.ok_or_else(|| Refusal::not_found("jb:job-group-get:0"))?;
+        let origin = group.project.split('/').next().unwrap_or_default();
+        if !depot.is_member(origin) {
+            return Err(Refusal::bare(StatusCode::FORBIDDEN));
+        }
+        let id = group.id;
+        let sticks =
+            |group: &Group| stuck && group.project == "core/jruby" && group.state == "Dispatching";
+        let group = depot.groups.iter_mut().find(|group| group.id == id);
+        let Some(group) = group.filter(|group| group.is_active() && !sticks(group)) else {
+            return Ok(None);
+        };
+        "Canceled".clone_into(&mut group.state);
+        // What builds goes on to the end of its stage.
+        for project in &mut group.projects {
+            if project.state == "NotStarted" {
+                "Canceled".clone_into(&mut project.state);
+            }
+        }
+        Ok(Some(id))
+    }
 }
 
 pub(super) async fn job(

@@ -6,6 +6,7 @@ mod jobs;
 mod packages;
 mod refusal;
 mod seed;
+mod shared;
 mod state;
 
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ use axum::routing::{get, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::datastore::Datastore;
 
 use self::faults::Broken;
 use self::refusal::Refusal;
@@ -47,6 +50,7 @@ struct Inner {
     broken: watch::Sender<Broken>,
     kept: Mutex<HashMap<String, (Instant, Bytes)>>,
     heard: Mutex<Vec<String>>,
+    datastore: Mutex<Option<Datastore>>,
 }
 
 impl Builder {
@@ -58,6 +62,7 @@ impl Builder {
                 broken: watch::Sender::new(Broken::default()),
                 kept: Mutex::default(),
                 heard: Mutex::default(),
+                datastore: Mutex::default(),
             }),
         };
         let router = routes()

@@ -50,6 +50,12 @@ pub(super) struct Project {
     pub(super) error: Option<(u32, &'static str)>,
 }
 
+impl Group {
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.state.as_str(), "Dispatching" | "Pending" | "Queued")
+    }
+}
+
 /// `core/redis/4.0.1/20171014212634` as its words.
 pub(super) fn words(ident: &str) -> [&str; 4] {
     let mut words = ident.split('/');
