@@ -12,11 +12,6 @@ use crate::{
 };
 
 impl Page {
-    async fn presses(&self, path: &str, label: &str) {
-        let button = format!("{path}//button[normalize-space(.)='{label}']");
-        self.see(&button).await.click().await.unwrap();
-    }
-
     /// Opens the thread below a message.
     async fn opens_thread(&self, path: &str) {
         let replies = format!("{path}//*[@data-testid='replies']");
