@@ -241,7 +241,7 @@ fn what_was_typed_wrong_ends_with_two_and_the_nearest_name() {
 #[test]
 fn who_may_not_is_refused_with_three() {
     let setup = alone().instead(
-        "console = [\"member\", \"operator\"]",
+        "console = [\"member\", \"operator\", \"release\"]",
         "console = [\"member\"]",
     );
     setup.run(async |world| {

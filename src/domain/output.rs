@@ -293,12 +293,12 @@ impl Output {
 
     /// Every string in it, for redaction and for measuring.
     pub fn each_text(&mut self, change: &mut dyn FnMut(&mut String)) {
+        self.each_said(change);
         for part in &mut self.parts {
             if let Part::Log { text, .. } | Part::File { text, .. } = part {
                 change(text);
             }
         }
-        self.each_said(change);
     }
 
     /// Every string that habops or a person wrote: all but the lines of machines, which stay as they are.

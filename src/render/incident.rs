@@ -105,7 +105,7 @@ pub fn jsonl(story: &Story) -> String {
 }
 
 #[derive(Template)]
-#[template(path = "incident.html")]
+#[template(path = "incident.html", config = "src/render/askama.toml")]
 struct Html {
     title: String,
     facts: Vec<(String, String)>,
@@ -116,7 +116,7 @@ struct Html {
 }
 
 #[derive(Template)]
-#[template(path = "incident.md")]
+#[template(path = "incident.md", config = "src/render/askama.toml")]
 struct Markdown {
     title: String,
     facts: Vec<(String, String)>,

@@ -729,7 +729,7 @@ mod tests {
 
     #[test]
     fn why_not_holds_nothing_of_what_was_written() {
-        let payload = with(mention(), "/event/text", json!("hush <@UBOT>"));
+        let payload = with(mention(), "/event/text", json!("hush <@UELSE>"));
         let why = meaning(&Kind::EventsApi, &payload).unwrap_err();
         assert!(!format!("{why} {why:?}").contains("hush"));
     }
