@@ -443,7 +443,7 @@ async fn a_server_that_cannot_be_used_is_named_with_what_to_do() {
     );
 }
 
-/// A certificate for 127.0.0.1, signed by itself, and its key.
+/// A certificate for 127.0.0.1, signed by itself, and its key. Not of an authority: a server may not show one of those.
 fn certificate(dir: &Path, name: &str) -> (String, String) {
     let file = |ending: &str| {
         dir.join(format!("{name}.{ending}"))
@@ -452,7 +452,7 @@ fn certificate(dir: &Path, name: &str) -> (String, String) {
             .to_owned()
     };
     let (key, crt) = (file("key"), file("crt"));
-    let words = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1";
+    let words = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
     let made = Command::new("openssl")
         .args(words.split(' '))
         .args(["-keyout", &key, "-out", &crt])
