@@ -1,5 +1,7 @@
 //! Restarts, end to end: evidence, the card and what it is bound to, one node at a time, the verdict, and what a crash leaves.
 
+use std::{fs, path::Path};
+
 use habops::{
     domain::{
         audit::Event,
@@ -38,7 +40,26 @@ fn quick_without_the_app() -> Setup {
 }
 
 fn starts(world: &World) -> Running {
+    starts_with(&world.config())
+}
+
+/// A second bot beside the first: the same but for the address where it hears PagerDuty.
+fn starts_beside(world: &World) -> Running {
     let config = world.config();
+    let toml = fs::read_to_string(&config).unwrap();
+    let other: String = toml
+        .lines()
+        .map(|line| match line.strip_prefix("listen = ") {
+            Some(_) => "listen = \"127.0.0.1:0\"\n".to_owned(),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    let beside = config.with_file_name("beside.toml");
+    fs::write(&beside, other).unwrap();
+    starts_with(&beside)
+}
+
+fn starts_with(config: &Path) -> Running {
     let mut bot = Running::start(&["start", "--config", config.to_str().unwrap()]);
     bot.logs(READY);
     bot
@@ -135,12 +156,12 @@ fn a_storm_is_evidence_and_a_restart_that_helps_recovers() {
 fn without_evidence_it_needs_a_reason() {
     quick().run(async |world| {
         let ana = world.person("ana");
-        let said = ana.types("/habops restart live-builder-jobsrv-0").await;
-        ana.hears("None found on live-builder-jobsrv-0").await;
+        let said = ana.types("/habops restart live-builder-originsrv-0").await;
+        ana.hears("None found on live-builder-originsrv-0").await;
         assert_eq!(world.ended(&said.operation).await.state, State::Refused);
         let (_, card) = card(
             world,
-            "/habops restart live-builder-jobsrv-0 --reason \"router says NO_SHARD\"",
+            "/habops restart live-builder-originsrv-0 --reason \"router says NO_SHARD\"",
         )
         .await;
         let told = words(&card);
@@ -148,7 +169,7 @@ fn without_evidence_it_needs_a_reason() {
         assert!(told.contains("router says NO_SHARD"), "{told}");
         world.person("ana").presses(&card, "Deny").await;
         world.comes_to_rest().await;
-        assert_eq!(restarts(world, "live-builder-jobsrv-0"), 0);
+        assert_eq!(restarts(world, "live-builder-originsrv-0"), 0);
     });
 }
 
@@ -245,7 +266,7 @@ fn however_often_and_by_whomever_it_is_pressed_it_is_one_restart() {
 fn two_bots_on_one_store_do_it_once() {
     quick().run(async |world| {
         // The second is a process of its own, as on a machine where somebody started it twice.
-        let mut other = starts(world);
+        let mut other = starts_beside(world);
         let (operation, card) = card(world, PLAIN).await;
         let (ana, bo) = (world.person("ana"), world.person("bo"));
         tokio::join!(
