@@ -17,8 +17,11 @@ fn group(world: &World, state: &str, project: &str) -> String {
     of_project.next().expect("a group").0
 }
 
+/// What Builder was told to do. The bot of a world that has ended may still call the address that its Slack had.
 fn told(world: &World) -> Vec<String> {
-    world.sandbox.builder.told()
+    let mut told = world.sandbox.builder.told();
+    told.retain(|line| line.contains(" /v1/"));
+    told
 }
 
 #[test]

@@ -17,8 +17,11 @@ pub async fn approved(who: &Person<'_>, world: &World, typed: &str) -> (String, 
     (of_metadata(&end, "state"), words(&end))
 }
 
+/// What Builder was told to do. The bot of a world that has ended may still call the address that its Slack had.
 fn told(world: &World) -> Vec<String> {
-    world.sandbox.builder.told()
+    let mut told = world.sandbox.builder.told();
+    told.retain(|line| line.contains(" /v1/"));
+    told
 }
 
 #[test]
