@@ -32,6 +32,10 @@ use super::{
     world::{Setup, World, everywhere, program::habops, words},
 };
 
+/// Ends every connection of habops.
+const CUT: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'habops'";
+
 /// A cluster that lives as long as the tests; its keeper ends it after them.
 fn cluster() -> Datastore {
     let (tell, told) = mpsc::channel();
@@ -350,15 +354,58 @@ fn a_datastore_that_goes_away_cuts_or_refuses_is_a_sentence_and_then_over() {
         datastore.comes_back().await.unwrap();
         works("after it came back").await;
 
-        run(&datastore, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'habops'").await;
+        run(&datastore, CUT).await;
         works("after every pooled connection was cut").await;
+    });
+}
 
-        run(&datastore, &format!("ALTER ROLE {READER} PASSWORD 'another'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'habops'")).await;
-        let refused = asks(world, "query origins").await;
-        assert_eq!(refused.state, State::Failed);
-        assert!(said(&refused).contains(&format!("does not let `{READER}` in: password authentication failed")), "{}", said(&refused));
-        run(&datastore, &format!("ALTER ROLE {READER} PASSWORD '{}'", datastore.reader_password())).await;
-        works("after the password was put right").await;
+#[test]
+fn a_password_that_changed_is_a_sentence_until_its_file_is_written_and_needs_no_restart() {
+    const OTHER: &str = "another-password";
+    let datastore = breakable();
+    on(&datastore).run(async |world| {
+        let works = async |what: &str| {
+            let ended = asks(world, "query origins").await;
+            assert_eq!(ended.state, State::Done, "{what}: {}", said(&ended));
+        };
+        // No session outlives its password here, as after a restart of the server.
+        let changes = async |password: &str| {
+            let change = format!("ALTER ROLE {READER} PASSWORD '{password}'; {CUT}");
+            run(&datastore, &change).await;
+        };
+        let file = world.dir().join("files/datastore-password");
+        works("at first").await;
+
+        changes(OTHER).await;
+        for line in ["query origins", "query origin core"] {
+            let refused = asks(world, line).await;
+            assert_eq!(refused.state, State::Failed, "{line}");
+            let told = said(&refused);
+            let why = format!("does not let `{READER}` in: password authentication failed");
+            assert!(
+                told.contains(&why) && told.contains("its file is read again"),
+                "{told}"
+            );
+        }
+        fs::write(&file, format!("{OTHER}\n")).unwrap();
+        works("after its file was written").await;
+
+        // The other way round nobody is refused.
+        fs::write(&file, datastore.reader_password()).unwrap();
+        works("on the sessions that there are").await;
+        changes(datastore.reader_password()).await;
+        works("after it was put back").await;
+
+        // What cannot be read is as it was.
+        fs::remove_file(&file).unwrap();
+        run(&datastore, CUT).await;
+        works("without the file").await;
+        let logged = world.logged();
+        assert!(
+            logged.contains("the datastore's password is the one of the start"),
+            "{logged}"
+        );
+        assert!(!logged.contains(OTHER), "{logged}");
     });
 }
 

@@ -1,10 +1,12 @@
 //! One file or folder per outside system: its configuration, its client, its errors. The address always comes from the configuration.
+//! Besides, how the secrets that they need are read.
 
 pub mod builder;
 pub mod datastore;
 pub mod ec2;
 pub mod fleet;
 pub mod pagerduty;
+pub mod secret;
 pub mod slack;
 pub mod ssh;
 

@@ -1,30 +1,27 @@
 //! Secrets: `{ file = … }` or `{ env = … }`, never a literal. Read while the configuration is.
 
-use std::{env, fs, path::Path};
+use std::{env, path::Path};
 
 use toml::{Table, Value};
 
-/// Where secrets stand. A last `[]` means a list of them.
+use crate::clients::secret;
+
+/// Where secrets stand. A last `[]` means a list of them, a last `@` one that is read again: its place is told the file as well.
 const PLACES: [&str; 8] = [
     "fleet.ec2.secret_access_key",
     "slack.app_token",
     "slack.bot_token",
     "slack.signing_secret",
-    "datastore.password",
+    "datastore.password@",
     "builder.token",
     "pagerduty.token",
     "pagerduty.webhook_secrets[]",
 ];
 
-/// A secret's file is a line, not a log.
-const LONGEST: u64 = 64 * 1024;
-
 /// Puts each secret in its place, or says why it cannot.
 pub(super) fn fill(root: &mut Table, base: &Path, faults: &mut Vec<String>) {
     for place in PLACES {
-        let (path, list) = place
-            .strip_suffix("[]")
-            .map_or((place, false), |path| (path, true));
+        let path = place.trim_end_matches(['[', ']', '@']);
         let Some((section, key)) = path.rsplit_once('.') else {
             continue;
         };
@@ -34,10 +31,10 @@ pub(super) fn fill(root: &mut Table, base: &Path, faults: &mut Vec<String>) {
         let Some(value) = section.get_mut(key) else {
             continue;
         };
-        let filled = if list {
-            fill_list(value, base)
-        } else {
-            read(value, base).map(Value::String)
+        let filled = match place.strip_prefix(path) {
+            Some("[]") => fill_list(value, base),
+            Some("@") => fill_with_file(value, base),
+            _ => read(value, base).map(Value::String),
         };
         match filled {
             Ok(filled) => *value = filled,
@@ -65,33 +62,29 @@ fn fill_list(value: &Value, base: &Path) -> Result<Value, String> {
         .map(Value::Array)
 }
 
+/// As `clients::datastore::Password` reads it.
+fn fill_with_file(value: &Value, base: &Path) -> Result<Value, String> {
+    let mut password = Table::new();
+    password.insert("known".to_owned(), Value::String(read(value, base)?));
+    let file = value.get("file").and_then(Value::as_str);
+    if let Some(file) = file.and_then(|file| base.join(file).into_os_string().into_string().ok()) {
+        password.insert("file".to_owned(), Value::String(file));
+    }
+    Ok(Value::Table(password))
+}
+
 fn read(value: &Value, base: &Path) -> Result<String, String> {
     const FORM: &str = "a secret is never written into the configuration; write { file = \"…\" } or { env = \"…\" }";
     let Value::Table(table) = value else {
         return Err(FORM.to_owned());
     };
-    let text = match (table.get("file"), table.get("env"), table.len()) {
-        (Some(Value::String(file)), None, 1) => of_file(&base.join(file))?,
+    match (table.get("file"), table.get("env"), table.len()) {
+        (Some(Value::String(file)), None, 1) => secret::of_file(&base.join(file)),
         (None, Some(Value::String(name)), 1) => {
-            env::var(name).map_err(|_| format!("the environment variable {name} is not set"))?
+            let text = env::var(name)
+                .map_err(|_| format!("the environment variable {name} is not set"))?;
+            secret::of_text(&text)
         }
-        _ => return Err(FORM.to_owned()),
-    };
-    let secret = text.trim();
-    if secret.is_empty() {
-        Err("the secret is empty".to_owned())
-    } else {
-        Ok(secret.to_owned())
+        _ => Err(FORM.to_owned()),
     }
-}
-
-fn of_file(path: &Path) -> Result<String, String> {
-    let cannot = |why: std::io::Error| format!("cannot read {}: {why}", path.display());
-    if fs::metadata(path).map_err(cannot)?.len() > LONGEST {
-        return Err(format!(
-            "{} is larger than {LONGEST} bytes, so it is no secret",
-            path.display()
-        ));
-    }
-    fs::read_to_string(path).map_err(cannot)
 }

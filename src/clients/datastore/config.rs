@@ -2,11 +2,10 @@
 
 use std::{path::PathBuf, str::FromStr as _};
 
-use secrecy::SecretString;
 use serde::Deserialize;
 use tokio_postgres::config::Host;
 
-use super::error::Error;
+use super::{error::Error, password::Password};
 use crate::domain::shard;
 
 /// Where PostgreSQL listens when nobody says otherwise.
@@ -20,9 +19,9 @@ const MOST_SHARDS: u16 = 8_192;
 pub struct Config {
     /// `postgres://user@host:port`, without a database and without a password.
     pub url: String,
-    /// The password.
+    /// The password. Its file is read again for each new connection: one that was changed there needs no restart.
     #[serde(default)]
-    pub password: Option<SecretString>,
+    pub password: Option<Password>,
     /// How many shards there are. Default 128.
     #[serde(default = "shards")]
     pub shards: u16,

@@ -36,7 +36,7 @@ pub enum Error {
     Busy,
     /// Name or password is not taken.
     #[error(
-        "the datastore does not let `{user}` in: {reason}; see datastore.url and datastore.password, and pg_hba.conf there"
+        "the datastore does not let `{user}` in: {reason}; see datastore.url and datastore.password (its file is read again each time), and pg_hba.conf there"
     )]
     Login {
         /// The role.

@@ -9,6 +9,7 @@ mod every;
 mod jobs;
 mod login;
 mod look_up;
+mod password;
 mod pool;
 mod question;
 mod tls;
@@ -17,6 +18,7 @@ pub use config::{Config, Tls};
 pub use error::Error;
 pub use login::Login;
 pub use look_up::{Found, Sought};
+pub use password::Password;
 pub use question::{Bound, Question, Rows};
 
 use std::{

@@ -9,7 +9,7 @@ use deadpool::{
     Runtime,
     managed::{self, Metrics, PoolError, RecycleError, RecycleResult, TimeoutType},
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 use tokio_postgres::{NoTls, config::SslMode, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::{
     config::{Address, Config, Tls},
     error::{Error, LOCK, STATEMENT},
+    password::Password,
     tls,
 };
 use crate::clients::{fleet, ssh};
@@ -43,6 +44,7 @@ pub(super) type Leased = managed::Object<Dialer>;
 /// Makes connections to one database.
 pub(super) struct Dialer {
     postgres: tokio_postgres::Config,
+    password: Option<Password>,
     tls: Option<MakeRustlsConnect>,
     address: Address,
     via: Option<Via>,
@@ -127,15 +129,13 @@ impl Dialer {
                 Tls::Prefer => SslMode::Prefer,
                 Tls::Require => SslMode::Require,
             });
-        if let Some(password) = &config.password {
-            postgres.password(SecretString::expose_secret(password));
-        }
         let tls = match config.tls {
             Tls::Disable => None,
             Tls::Prefer | Tls::Require => Some(tls::connector(config)?),
         };
         Ok(Self {
             postgres,
+            password: config.password.clone(),
             tls,
             address,
             via,
@@ -152,12 +152,16 @@ impl Dialer {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
+        let mut postgres = self.postgres.clone();
+        if let Some(password) = &self.password {
+            postgres.password(password.now().await.expose_secret());
+        }
         let made = match (&self.via, &self.tls) {
-            (None, None) => carried(self.postgres.connect(NoTls).await),
-            (None, Some(tls)) => carried(self.postgres.connect(tls.clone()).await),
+            (None, None) => carried(postgres.connect(NoTls).await),
+            (None, Some(tls)) => carried(postgres.connect(tls.clone()).await),
             (Some(via), None) => {
                 let tunnel = via.tunnel(&self.address).await?;
-                carried(self.postgres.connect_raw(tunnel, NoTls).await)
+                carried(postgres.connect_raw(tunnel, NoTls).await)
             }
             (Some(via), Some(tls)) => {
                 let (mut tls, host) = (tls.clone(), &self.address.host);
@@ -167,7 +171,7 @@ impl Dialer {
                     },
                 )?;
                 let tunnel = via.tunnel(&self.address).await?;
-                carried(self.postgres.connect_raw(tunnel, tls).await)
+                carried(postgres.connect_raw(tunnel, tls).await)
             }
         };
         made.map_err(|error| Error::of_connecting(&error, &self.at(), &self.address.user))
