@@ -62,7 +62,7 @@ pub fn shared() -> &'static Datastore {
 }
 
 /// The one that may be broken, and is whole again when it is given back.
-fn breakable() -> MutexGuard<'static, Datastore> {
+pub fn breakable() -> MutexGuard<'static, Datastore> {
     static BREAKABLE: OnceLock<Mutex<Datastore>> = OnceLock::new();
     let cluster = BREAKABLE.get_or_init(|| Mutex::new(cluster()));
     cluster.lock().unwrap_or_else(PoisonError::into_inner)

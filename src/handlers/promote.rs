@@ -5,7 +5,7 @@ mod candidate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::candidate::Candidate;
+use self::candidate::{Candidate, Since};
 use super::{
     Handler, Look, Result, Work,
     releases::{
@@ -74,7 +74,8 @@ impl Handler for Promote {
             there: only(&there),
             channel,
         };
-        let preview = preview(&plan, &moves, &missing, look).await;
+        let since = candidate::since(&moves, look).await;
+        let preview = preview(&plan, &moves, &missing, &since, look).await;
         let fingerprint = candidate::fingerprint(moves.iter().copied(), &plan.channel);
         Ok(Proposal {
             plan,
@@ -227,6 +228,7 @@ async fn preview(
     plan: &Plan,
     moves: &[&Candidate],
     missing: &[(FullIdent, String)],
+    since: &Since,
     look: &Look,
 ) -> Output {
     let (channel, now) = (&plan.channel, look.asked.now);
@@ -234,7 +236,7 @@ async fn preview(
         [one] => format!("{one} goes into {channel}"),
         all => format!("{} packages go into {channel}", all.len()),
     };
-    let rows = moves.iter().map(|one| one.row(now)).collect();
+    let rows = moves.iter().map(|one| one.row(since, now)).collect();
     let columns = ["package", "new", "replaces", "is in", "built"].map(str::to_owned);
     let mut card = Output::new(Status::Waiting, title).with(Part::Table {
         columns: columns.to_vec(),
@@ -263,6 +265,9 @@ async fn preview(
             releases::listed(&names, 8)
         ));
     }
-    card.text(releases::followers(channel, &plan.moves, look).await)
-        .text("Builder does not tell since when a release is in a channel; it is so at most since its build.")
+    card = card.text(releases::followers(channel, &plan.moves, look).await);
+    match &since.unknown {
+        Some(why) => card.text(why.as_str()),
+        None => card,
+    }
 }

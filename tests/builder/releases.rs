@@ -2,7 +2,10 @@
 
 use habops::domain::operation::State;
 
-use super::super::world::{Setup, World, everywhere, of_metadata, people::Person, words};
+use super::super::{
+    datastore::breakable,
+    world::{Setup, World, everywhere, of_metadata, people::Person, words},
+};
 
 const NEW: &str = "core/builder-api/6085/20171120084512";
 const OLD: &str = "core/builder-api/6048/20171115193120";
@@ -69,6 +72,44 @@ fn a_release_is_promoted_after_its_card_and_the_way_back_is_a_button() {
         cyd.hears("was pressed already").await;
         assert_eq!(told(world).len(), 2);
     });
+}
+
+#[test]
+fn a_card_says_for_how_long_a_release_is_where_it_is_if_the_datastore_can_tell() {
+    let datastore = breakable();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let change = |sql: &str| {
+        runtime.block_on(async {
+            let origins = datastore.connect("builder_originsrv").await.unwrap();
+            origins.batch_execute(sql).await.unwrap();
+        });
+    };
+    change(&format!(
+        "INSERT INTO shard_30.origin_packages (origin_id, owner_id, name, ident, target, deps)
+         SELECT id, owner_id, 'builder-api', '{NEW}', 'x86_64-linux', '' FROM shard_30.origins WHERE name = 'core';
+         INSERT INTO shard_30.origin_channel_packages
+         SELECT c.id, p.id, now() - interval '200 hours', now()
+         FROM shard_30.origin_channels c, shard_30.origin_packages p WHERE c.name = 'unstable' AND p.ident = '{NEW}'"
+    ));
+    Setup::default().datastore(&datastore).run(async |world| {
+        let cyd = world.person("cyd");
+        let said = cyd.types(&format!("/habops promote {NEW} stable")).await;
+        let card = words(&world.shows(&said.operation, "awaiting").await);
+        assert!(card.contains("unstable for 8 d"), "{card}");
+        datastore.goes_down().await.unwrap();
+        let said = cyd.types(&format!("/habops promote {NEW} stable")).await;
+        let card = words(&world.shows(&said.operation, "awaiting").await);
+        assert!(
+            card.contains("only the datastore knows: the datastore at"),
+            "{card}"
+        );
+        assert!(card.contains("cannot be reached"), "{card}");
+        datastore.comes_back().await.unwrap();
+    });
+    change(&format!(
+        "DELETE FROM shard_30.origin_channel_packages USING shard_30.origin_packages p WHERE p.id = package_id AND p.ident = '{NEW}';
+         DELETE FROM shard_30.origin_packages WHERE ident = '{NEW}'"
+    ));
 }
 
 #[test]

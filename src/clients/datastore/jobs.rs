@@ -1,10 +1,9 @@
 //! What the job server is about: what a restart would cut off, and which groups wait.
 
-use jiff::Timestamp;
-
 use super::{
     Client,
     error::Error,
+    moment,
     question::{Most, Statement},
 };
 use crate::domain::build::{Build, Group};
@@ -66,8 +65,4 @@ fn group(row: Vec<Option<String>>) -> Option<Group> {
         project: project.unwrap_or_default(),
         created_at: moment(created),
     })
-}
-
-fn moment(milliseconds: Option<String>) -> Option<Timestamp> {
-    Timestamp::from_millisecond(milliseconds?.parse().ok()?).ok()
 }

@@ -3,6 +3,7 @@
 //! On tokio-postgres (<https://docs.rs/tokio-postgres>), of which nothing shows outside this folder. Every session is read-only and
 //! bounded by the server itself: a statement's time, a lock's time, the number of rows.
 
+mod channels;
 mod config;
 mod error;
 mod every;
@@ -14,6 +15,7 @@ mod pool;
 mod question;
 mod tls;
 
+pub use channels::Since;
 pub use config::{Config, Tls};
 pub use error::Error;
 pub use login::Login;
@@ -26,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 
 use self::{
@@ -180,6 +183,11 @@ impl Client {
         };
         0..shards
     }
+}
+
+/// A time that a statement gave in milliseconds.
+fn moment(milliseconds: Option<String>) -> Option<Timestamp> {
+    Timestamp::from_millisecond(milliseconds?.parse().ok()?).ok()
 }
 
 fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<String> {

@@ -1,15 +1,18 @@
-//! What is known of a release before it is promoted: where it is, what it would replace, what it needs.
+//! What is known of a release before it is promoted: where it is and since when, what it would replace, what it needs.
+
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::super::{
     Look, Result,
-    releases::{ASKS_AT_ONCE, built, cannot, in_words},
+    releases::{ASKS_AT_ONCE, age, built, cannot, in_words},
 };
 use crate::{
-    clients::builder::Client,
+    clients::{builder::Client, datastore},
     domain::{
         failure::{Failure, Refusal},
         release::{Channel, FullIdent, Ident},
@@ -20,6 +23,8 @@ use crate::{
 const MOST: usize = 40;
 /// Dependencies whose channels are read.
 const MOST_DEPS: usize = 200;
+/// How long a card waits for the datastore to say since when: it can do without.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// One release that may be promoted.
 pub(super) struct Candidate {
@@ -103,6 +108,39 @@ async fn unknown(ident: &FullIdent, channel: &Channel, client: &Client) -> Refus
     }
 }
 
+/// Since when releases are in their channels, as far as the datastore tells.
+pub(super) struct Since {
+    known: datastore::Since,
+    /// What is to be said where it does not.
+    pub(super) unknown: Option<String>,
+}
+
+/// Since when these are where they are. No fault of the datastore's is in the way of a promotion.
+pub(super) async fn since(moves: &[&Candidate], look: &Look) -> Since {
+    let unknown = |why: String| Since {
+        known: datastore::Since::new(),
+        unknown: Some(why),
+    };
+    let Some(datastore) = &look.clients.datastore else {
+        return unknown("Builder does not tell since when a release is in a channel; it is so at most since its build.".to_owned());
+    };
+    let idents: Vec<FullIdent> = moves.iter().map(|one| one.ident.clone()).collect();
+    let asked = timeout(PATIENCE, datastore.in_channels_since(&idents)).await;
+    match asked {
+        Ok(Ok(known)) => Since {
+            known,
+            unknown: None,
+        },
+        Ok(Err(error)) => unknown(format!(
+            "Since when it is where it is, only the datastore knows: {error}."
+        )),
+        Err(_) => unknown(format!(
+            "Since when it is where it is, only the datastore knows, and it did not answer within {} s.",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
 /// What these need that the channel does not hold and that does not come with them; each with who needs it first.
 pub(super) async fn missing(
     moves: &[&Candidate],
@@ -158,15 +196,33 @@ impl Candidate {
         holds.is_some_and(|held| self.ident.age(held).is_lt())
     }
 
-    pub(super) fn row(&self, now: Timestamp) -> Vec<String> {
+    pub(super) fn row(&self, since: &Since, now: Timestamp) -> Vec<String> {
         vec![
             self.ident.package(),
             self.ident.what(),
             self.holds
                 .as_ref()
                 .map_or_else(|| "nothing".to_owned(), FullIdent::what),
-            in_words(&self.channels),
+            self.is_in(since, now),
             built(&self.ident, now),
         ]
+    }
+
+    /// `unstable for 3 h 10 min`.
+    fn is_in(&self, since: &Since, now: Timestamp) -> String {
+        let ident = self.ident.to_string();
+        let said = |channel: &Channel| {
+            let at = since.known.get(&(ident.clone(), channel.to_string()))?;
+            Some(format!("{channel} for {}", age(now, *at)))
+        };
+        let each = self.channels.iter();
+        let mut names: Vec<String> = each
+            .map(|channel| said(channel).unwrap_or_else(|| channel.to_string()))
+            .collect();
+        if names.is_empty() {
+            return in_words(&[]);
+        }
+        names.sort_unstable();
+        names.join(", ")
     }
 }
