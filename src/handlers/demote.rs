@@ -165,8 +165,10 @@ fn preview(channel: &Channel, moves: &[FullIdent], rows: Vec<Vec<String>>) -> Ou
         rows,
     });
     match channel.followed_by() {
+        // habitat's components/sup/src/manager/service_updater.rs compares with what runs and takes only what is newer; since
+        // `--update-condition track-channel` came, service_updater/package_update_worker.rs takes what the channel holds.
         Some(environment) => card.text(format!(
-            "{environment} follows {channel}. What runs there goes on running: a Supervisor installs what is newer and never goes back. Whoever installs anew gets what the channel then holds."
+            "{environment} follows {channel}. What runs there goes on running: a Supervisor updates only to what is newer (a later one that was told to track its channel goes back). Whoever installs anew gets what the channel then holds."
         )),
         None => card,
     }

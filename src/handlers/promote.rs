@@ -244,7 +244,7 @@ async fn preview(
     });
     for one in moves.iter().filter(|one| one.is_older()) {
         card = card.text(format!(
-            "{} is older than what {channel} holds: nobody who has the newer one will install it.",
+            "{} is older than what {channel} holds: a Supervisor that runs the newer one does not go back to it.",
             one.ident
         ));
     }
