@@ -323,6 +323,52 @@ fn a_locked_and_a_missing_shard_cost_two_rows() {
 }
 
 #[test]
+fn each_fault_of_the_page_is_told_in_the_channel_until_it_is_mended() {
+    let datastore = breakable();
+    on(&datastore).run(async |world| {
+        let ana = world.person("ana");
+        // A fault comes about, and ends, in its own time.
+        let asked_until = async |what: &str, told: &[&str]| {
+            world
+                .eventually(what, async || {
+                    let said = words(&ana.runs("/habops query origins").await);
+                    told.iter().all(|part| said.contains(part)).then_some(())
+                })
+                .await;
+        };
+        let whole = &["rows from 128 shards"];
+        let refused = "cannot be reached: Connection refused";
+        let locked = [
+            "127 of 128 shards",
+            "shard_41",
+            "is locked: somebody else has held a lock",
+        ];
+        let missing = ["127 of 128 shards", "shard_97", "is missing: relation"];
+        asked_until("a sound datastore", whole).await;
+        for (fault, told) in [
+            ("datastore-down", &[refused][..]),
+            ("shard-locked", &locked),
+            ("shard-missing", &missing),
+        ] {
+            world.breaks(fault);
+            asked_until(fault, told).await;
+            world.mends(fault);
+            asked_until(&format!("{fault} to end"), whole).await;
+        }
+
+        // Two at once, and the one that was there first ends last.
+        world.breaks("shard-missing");
+        asked_until("shard-missing", &missing).await;
+        world.breaks("datastore-down");
+        asked_until("datastore-down", &[refused]).await;
+        world.mends("datastore-down");
+        asked_until("the other fault", &missing).await;
+        world.mends("shard-missing");
+        asked_until("a sound datastore", whole).await;
+    });
+}
+
+#[test]
 fn a_datastore_that_goes_away_cuts_or_refuses_is_a_sentence_and_then_over() {
     let datastore = breakable();
     on(&datastore).run(async |world| {
