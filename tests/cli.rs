@@ -490,6 +490,71 @@ fn the_catalogue_is_printed_and_an_overlay_checked() {
     assert_eq!(habops(&["commands", "--check", "/nowhere"]).code, 2);
 }
 
+const TOKENS: &str = r#"summary = "Count the tokens of an account."
+changes = false
+role = "operator"
+confirm = "never"
+
+[query]
+database = "builder_sessionsrv"
+scope = "by-id"
+key = "account"
+sql = "SELECT count(t.id) FROM account_tokens t WHERE t.account_id = $1"
+
+[[arg]]
+name = "account"
+kind = "integer"
+help = "Its id."
+
+[[example]]
+text = "721096872374083614"
+"#;
+
+#[test]
+fn a_query_that_could_do_or_show_more_is_refused_with_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |toml: String| {
+        overlay(dir.path(), &[("tokens".to_owned(), toml)]);
+        habops(&["commands", "--check", dir.path().to_str().unwrap()])
+    };
+    let sound = check(TOKENS.to_owned());
+    assert_eq!(sound.code, 0, "{sound:?}");
+    for (from, to, said) in [
+        (
+            "SELECT count(t.id) FROM",
+            "DELETE FROM",
+            "must be exactly one SELECT",
+        ),
+        ("= $1", "= $1; DELETE FROM accounts", "may not hold a `;`"),
+        ("count(t.id)", "t", "`t` is a whole row; name the columns"),
+        (
+            "count(t.id)",
+            "t.token",
+            "the column `t.token` is not one that may be read",
+        ),
+        (
+            "count(t.id)",
+            "pg_sleep(60)",
+            "the function `pg_sleep` is not one that may be used",
+        ),
+        (
+            " WHERE t.account_id = $1",
+            " WHERE t.account_id = $2",
+            "`$2` is bound to no argument; there are 1",
+        ),
+    ] {
+        assert!(TOKENS.contains(from), "{from}");
+        let refused = check(TOKENS.replace(from, to));
+        assert_eq!(
+            (refused.code, refused.out.as_str()),
+            (2, ""),
+            "{to}: {refused:?}"
+        );
+        let line = format!("tokens.toml:10: query.sql: {said}");
+        assert!(refused.err.contains(&line), "{to}: {refused:?}");
+    }
+}
+
 #[test]
 fn a_store_that_cannot_be_used_is_named_with_what_to_do() {
     alone().run(async |world| {

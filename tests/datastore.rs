@@ -25,6 +25,7 @@ use habops::{
     sandbox::datastore::{Datastore, OWNER, PLANTED, READER},
 };
 use serde_json::Value;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -126,18 +127,53 @@ async fn asks(world: &World, line: &str) -> Operation {
     world.ended(&typed.operation).await
 }
 
+/// Every column with secrets (`facts/habitat.md` 2.1), and one that can carry some.
+const SECRETS: [(&str, &str, &str); 7] = [
+    ("builder_sessionsrv", "account_tokens", "token"),
+    ("builder_originsrv", "origin_secret_keys", "body"),
+    (
+        "builder_originsrv",
+        "origin_private_encryption_keys",
+        "body",
+    ),
+    ("builder_originsrv", "origin_integrations", "body"),
+    ("builder_originsrv", "origin_project_integrations", "body"),
+    ("builder_originsrv", "origin_projects", "vcs_auth_token"),
+    ("builder_jobsrv", "jobs", "vcs_arguments"),
+];
+
+/// Whether some shard has the planted secret in that column.
+async fn is_planted(database: &str, table: &str, column: &str) -> bool {
+    let owner = shared().connect(database).await.unwrap();
+    let shards = if database == "builder_jobsrv" { 1 } else { 128 };
+    for shard in 0..shards {
+        // A bytea's letters are themselves in the notation `escape`.
+        let found = format!(
+            "SET bytea_output = escape; SELECT FROM shard_{shard}.{table} WHERE {column}::text LIKE '%{PLANTED}%'"
+        );
+        let answer = owner.simple_query(&found).await.unwrap();
+        if answer
+            .iter()
+            .any(|one| matches!(one, SimpleQueryMessage::Row(_)))
+        {
+            return true;
+        }
+    }
+    false
+}
+
 #[test]
 fn every_query_answers_and_no_secret_is_in_anything_posted_stored_or_logged() {
     // As the owner, whom nothing in the database keeps from reading secrets: what keeps them is the catalogue alone.
     let as_owner = (format!("//{READER}@"), format!("//{OWNER}@"));
     let setup = on(shared()).instead(&as_owner.0, &as_owner.1);
     setup.run(async |world| {
-        let origins = shared().connect("builder_originsrv").await.unwrap();
-        let planted = format!(
-            "SELECT count(*) FROM shard_30.origin_projects WHERE vcs_auth_token LIKE '{PLANTED}%'"
-        );
-        let planted: i64 = origins.query_one(&planted, &[]).await.unwrap().get(0);
-        assert!(planted > 0);
+        for (database, table, column) in SECRETS {
+            assert!(
+                is_planted(database, table, column).await,
+                "{table}.{column}"
+            );
+        }
         for spec in Catalogue::embedded().unwrap().commands.iter() {
             if !matches!(spec.source, Source::Query(_)) {
                 continue;
@@ -170,16 +206,23 @@ fn every_query_answers_and_no_secret_is_in_anything_posted_stored_or_logged() {
             assert_eq!(ended.state, State::Done, "{line}: {}", said(&ended));
         }
         world.comes_to_rest().await;
-        let posted: String = everywhere(world.slack())
-            .map(|message| words(&message))
-            .collect();
+        let (mut posted, mut attached) = (String::new(), String::new());
+        for message in everywhere(world.slack()) {
+            posted.push_str(&words(&message));
+            let ids = message.files.iter().filter_map(|file| file["id"].as_str());
+            for file in ids.filter_map(|id| world.slack().file(id)) {
+                attached.push_str(&String::from_utf8_lossy(&file));
+            }
+        }
         assert!(posted.contains("shard_30"), "{posted}");
+        assert!(attached.contains("shard_30"), "{attached}");
         let kept = fs::read(world.dir().join("habops.db")).unwrap();
         let beside = fs::read(world.dir().join("habops.db-wal")).unwrap_or_default();
         let kept = String::from_utf8_lossy(&[kept, beside].concat()).into_owned();
         assert!(kept.contains("shard_30"));
         for (place, text) in [
             ("posted", posted),
+            ("attached", attached),
             ("kept", kept),
             ("logged", world.logged()),
         ] {
@@ -319,6 +362,41 @@ fn a_locked_and_a_missing_shard_cost_two_rows() {
         let whole = asks(world, "query counts").await;
         assert_eq!(whole.state, State::Done, "{}", said(&whole));
         assert_eq!(table(&whole).len(), 128);
+    });
+}
+
+#[test]
+fn a_slow_shard_costs_its_own_row_and_rows_beyond_what_is_taken_are_said_to_be_there() {
+    let datastore = breakable();
+    on(&datastore).run(async |world| {
+        let owner = datastore.connect("builder_originsrv").await.unwrap();
+        let many = "INSERT INTO shard_12.origins (name, owner_id) SELECT 'many-' || n, 1 FROM generate_series(1, 501) n;
+            INSERT INTO shard_30.origin_members (origin_id, origin_name, account_id, account_name)
+            SELECT o.id, o.name, n, 'many-' || n FROM shard_30.origins o, generate_series(1, 1001) n WHERE o.name = 'core'";
+        owner.batch_execute(many).await.unwrap();
+        let members = asks(world, "query members core").await;
+        assert!(said(&members).contains("query members: 1000 rows in shard_30"), "{}", said(&members));
+        assert!(said(&members).contains("There are more; these are the first."), "{}", said(&members));
+        let origins = asks(world, "query origins").await;
+        let of_one = table(&origins).into_iter().filter(|row| row[0] == "shard_12").count();
+        assert_eq!(of_one, 500);
+        assert!(said(&origins).contains("More rows than are shown: shard_12."), "{}", said(&origins));
+        let few = "DELETE FROM shard_12.origins WHERE name LIKE 'many-%'; DELETE FROM shard_30.origin_members WHERE account_name LIKE 'many-%'";
+        owner.batch_execute(few).await.unwrap();
+
+        // Whoever reads the table waits for longer than a statement may run.
+        let slow = format!("ALTER TABLE shard_12.origins RENAME TO hidden;
+            CREATE VIEW shard_12.origins AS SELECT h.* FROM pg_sleep(60) LEFT JOIN shard_12.hidden h ON true;
+            GRANT SELECT ON shard_12.origins TO {READER}");
+        owner.batch_execute(&slow).await.unwrap();
+        let partly = asks(world, "query origins").await;
+        assert_eq!(partly.state, State::Partly, "{}", said(&partly));
+        let told = said(&partly);
+        assert!(told.contains("from 127 of 128 shards; 1 did not answer"), "{told}");
+        assert!(told.contains("shard_12\ntook longer than 5 s"), "{told}");
+        owner.batch_execute("DROP VIEW shard_12.origins; ALTER TABLE shard_12.hidden RENAME TO origins").await.unwrap();
+        let whole = asks(world, "query origins").await;
+        assert_eq!(whole.state, State::Done, "{}", said(&whole));
     });
 }
 

@@ -4,7 +4,7 @@ use habops::domain::operation::State;
 
 use super::{
     super::{
-        datastore::shared,
+        datastore::{breakable, shared},
         world::{Setup, World, words},
     },
     releases::approved,
@@ -198,6 +198,47 @@ fn with_a_datastore_the_groups_of_every_origin_are_found() {
         assert!(shown.contains(&dispatching[0].0), "{shown}");
         assert!(shown.contains("answers 502 by itself"), "{shown}");
     });
+}
+
+#[test]
+fn what_the_datastore_alone_knows_of_is_cancelled_through_the_api_as_well() {
+    const OTHERS: &str = "77";
+    let datastore = breakable();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let jobsrv = runtime
+        .block_on(datastore.connect("builder_jobsrv"))
+        .unwrap();
+    let change = |sql: &str| runtime.block_on(jobsrv.batch_execute(sql)).unwrap();
+    // Of an origin that nobody names, so that no list of the API's that is asked for has it.
+    change(&format!(
+        "CREATE TEMP TABLE kept AS SELECT id, project_state FROM shard_0.group_projects;
+         CREATE TEMP TABLE begun AS SELECT id FROM shard_0.groups WHERE group_state = 'Dispatching';
+         INSERT INTO shard_0.groups (id, group_state, project_name) VALUES ({OTHERS}, 'Dispatching', 'neurosis/np-mongodb')"
+    ));
+    Setup::default().datastore(&datastore).run(async |world| {
+        let ana = world.person("ana");
+        let dispatching = world.sandbox.builder.groups("Dispatching");
+        assert_eq!(dispatching.len(), 3, "{dispatching:?}");
+        let (state, shown) = approved(&ana, world, "jobs cancel-dispatching").await;
+        assert_eq!(state, "partly", "{shown}");
+        assert!(shown.contains("2 of 3 groups are cancelled"), "{shown}");
+        assert!(shown.contains("Builder refuses (403)"), "{shown}");
+        assert_eq!(told(world).len(), 3, "{:?}", told(world));
+        let left = jobsrv
+            .query(
+                "SELECT id::text FROM shard_0.groups WHERE group_state = 'Dispatching'",
+                &[],
+            )
+            .await
+            .unwrap();
+        let left: Vec<String> = left.iter().map(|row| row.get(0)).collect();
+        assert_eq!(left, [OTHERS]);
+    });
+    change(&format!(
+        "DELETE FROM shard_0.groups WHERE id = {OTHERS};
+         UPDATE shard_0.groups g SET group_state = 'Dispatching' FROM begun WHERE begun.id = g.id;
+         UPDATE shard_0.group_projects p SET project_state = kept.project_state FROM kept WHERE kept.id = p.id"
+    ));
 }
 
 #[test]
