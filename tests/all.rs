@@ -3,10 +3,7 @@
 
 mod airlock;
 mod architecture;
-#[path = "bench/journal.rs"]
-mod bench_journal;
-#[path = "bench/query.rs"]
-mod bench_query;
+mod bench;
 mod builder;
 mod by_hand;
 mod catalogue;

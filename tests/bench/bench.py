@@ -1,6 +1,6 @@
-"""What habops costs: acknowledgements, posted answers, fan-out beside pssh and clush, memory at rest.
+"""What habops costs: acknowledgements, posted answers, fan-out beside pssh and clush, memory at rest, queries beside psql, a large journal.
 
-    bench.py BOT SANDBOX [ack] [posted] [fleet] [idle]        see tests/bench/run
+    bench.py BOT SANDBOX [ack] [posted] [fleet] [idle] [query] [journal]        see tests/bench/run
 
 BOT is the program as it is deployed, SANDBOX the same with its stand-ins; each runs as a process of its own. The clock of an
 acknowledgement is the stand-in's; the times of a command are those of its audit; processor time is the kernel's.
@@ -450,9 +450,38 @@ def bench_idle(bot_program, sandbox_program):
     say(f"| the program file | {Path(bot_program).stat().st_size / 1e6:.1f} MB | |")
 
 
+# --- (e) what is measured from inside the test program --------------------------------------------------------------------------
+
+
+def bench_inside(name):
+    """Runs that one measurement of tests/bench.rs, in the release profile, and takes over the rows that it prints."""
+    words = ["cargo", "test", "--quiet", "--release", "--locked", "--", "--ignored", "--nocapture", f"bench::{name}::"]
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "ROUNDS": str(ROUNDS)})
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    for row in rows:
+        say(row)
+    if done.returncode != 0 or not rows:
+        sys.exit(f"{name}: {done.returncode}\n{done.stdout[-2000:]}")
+
+
+def bench_query(bot_program, sandbox_program):
+    bench_inside("query")
+
+
+def bench_journal(bot_program, sandbox_program):
+    bench_inside("journal")
+
+
 def main():
     bot_program, sandbox_program, *wanted = sys.argv[1:]
-    benches = {"ack": bench_ack, "posted": bench_posted, "fleet": bench_fleet, "idle": bench_idle}
+    benches = {
+        "ack": bench_ack,
+        "posted": bench_posted,
+        "fleet": bench_fleet,
+        "idle": bench_idle,
+        "query": bench_query,
+        "journal": bench_journal,
+    }
     unknown = set(wanted) - set(benches)
     if unknown:
         sys.exit(f"there is no {', '.join(unknown)}; one of {', '.join(benches)}")

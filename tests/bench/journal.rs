@@ -1,19 +1,19 @@
 //! What reading a 200 MB journal costs the bot in memory: the peak of a whole `habops do -- logs` beside the same on a journal of ten
-//! lines. By hand:
-//!
-//! `cargo test --release -- --ignored --nocapture bench_journal`
+//! lines.
 
 use std::process::Command;
 
-use super::journal::{Nodes, Said, THEN};
+use super::{
+    super::journal::{Nodes, Said, THEN},
+    median, rounds,
+};
 
 /// Entries of a big journal: some 170 bytes each in the file, with their index.
 const ENTRIES: i64 = 1_000_000;
 /// Written at a time.
 const BATCH: i64 = 50_000;
 /// What the big one may cost more, in KiB.
-const MOST: i64 = 4 * 1024;
-const ROUNDS: usize = 5;
+const MOST: f64 = 4.0 * 1024.0;
 
 /// Runs the program and prints the peak of its resident memory in KiB.
 const PEAK: &str = "import resource,subprocess,sys; subprocess.run(sys.argv[1:],check=True,stdout=subprocess.DEVNULL); \
@@ -43,14 +43,14 @@ fn a_journal_of_200_mb_costs_the_bot_less_than_4_mb() {
             &["logs", "live", "--grep", "job 4242"],
             &["logs", "live", "--around", "2017-11-17 00:00"],
         ] {
-            let (before, after) = (median(&small, line), median(&big, line));
+            let (before, after) = (peak(&small, line), peak(&big, line));
+            let more = after - before;
             println!(
-                "{kind}: {}: {before} KiB with 10 lines, {after} KiB with {} MB: {:+} KiB",
+                "| {} of {} MB, {kind} | {after:.0} KiB; with 10 lines {before:.0} KiB; {more:+.0} KiB | {MOST:.0} KiB |",
                 line.join(" "),
                 size / 1_000_000,
-                after - before
             );
-            assert!(after - before < MOST, "{} KiB more", after - before);
+            assert!(more < MOST, "{more} KiB more");
         }
     }
 }
@@ -67,9 +67,10 @@ fn write(nodes: &Nodes, numbers: std::ops::Range<i64>) {
     nodes.says(0, &said.collect::<Vec<_>>());
 }
 
-fn median(nodes: &Nodes, line: &[&str]) -> i64 {
+/// The median of the peaks, in KiB.
+fn peak(nodes: &Nodes, line: &[&str]) -> f64 {
     let config = nodes.config();
-    let mut peaks: Vec<i64> = (0..ROUNDS)
+    let peaks: Vec<f64> = (0..rounds())
         .map(|_| {
             let output = Command::new("python3")
                 .args([
@@ -89,6 +90,5 @@ fn median(nodes: &Nodes, line: &[&str]) -> i64 {
             said.parse().unwrap_or_else(|_| panic!("{output:?}"))
         })
         .collect();
-    peaks.sort_unstable();
-    peaks[ROUNDS / 2]
+    median(&peaks)
 }

@@ -1,20 +1,16 @@
-//! What `query origins` costs beside the guide's loop of 128 psql calls: same cluster, same run, turn by turn. By hand:
-//!
-//! `cargo test --release -- --ignored --nocapture bench_query`
+//! What `query origins` costs beside the guide's loop of 128 psql calls: same cluster, same run, turn by turn, both warm.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Instant};
 
 use habops::{
     catalogue::Catalogue, clients::datastore::Question, domain::command::Source,
     sandbox::datastore::OWNER,
 };
 
-use super::datastore::{client, config, shared};
-
-const ROUNDS: usize = 7;
+use super::{
+    super::datastore::{client, config, shared},
+    median, rounds, spread,
+};
 
 /// The guide's own loop, on TCP because the sandbox has no socket file.
 const LOOP: &str = r#"for i in {0..127}; do psql -h 127.0.0.1 -p "$1" -U "$2" -d builder_originsrv -c "SELECT 'shard_${i}' as shard, name FROM shard_${i}.origins;"; done"#;
@@ -32,12 +28,12 @@ fn query_origins_beside_the_guides_loop() {
         values: Vec::new(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (ours, guides): (Vec<Duration>, Vec<Duration>) = runtime.block_on(async {
+    let (ours, guides): (Vec<f64>, Vec<f64>) = runtime.block_on(async {
         let client = client(&config(shared(), ""));
         let ask = async || {
             let begun = Instant::now();
             let answers = client.ask_all(&question).await;
-            let took = begun.elapsed();
+            let took = milliseconds(begun);
             assert!(answers.len() == 128 && answers.iter().all(|(_, answer)| answer.is_ok()));
             took
         };
@@ -46,40 +42,33 @@ fn query_origins_beside_the_guides_loop() {
             ask().await;
         }
         guides_loop();
-        let mut rounds = Vec::new();
-        for _ in 0..ROUNDS {
-            rounds.push((ask().await, guides_loop()));
+        let mut took = Vec::new();
+        for _ in 0..rounds() {
+            took.push((ask().await, guides_loop()));
         }
-        rounds.into_iter().unzip()
+        took.into_iter().unzip()
     });
-    let (ours, guides) = (told(ours), told(guides));
     println!(
-        "query origins: {:.1} ms ({:.1} to {:.1}); 128 psql calls: {:.0} ms ({:.0} to {:.0}); {:.0} times faster",
-        ours[1],
-        ours[0],
-        ours[2],
-        guides[1],
-        guides[0],
-        guides[2],
-        guides[1] / ours[1]
+        "| query origins, 128 shards, warm | {} ms; 128 psql calls {} ms; {:.0}× | 50× |",
+        spread(&ours, 1),
+        spread(&guides, 0),
+        median(&guides) / median(&ours)
     );
 }
 
-fn guides_loop() -> Duration {
+fn guides_loop() -> f64 {
     let begun = Instant::now();
     let ran = Command::new("bash")
         .args(["-c", LOOP, "bash", &shared().port().to_string(), OWNER])
         .env("PGPASSWORD", shared().reader_password())
         .output()
         .unwrap();
-    let took = begun.elapsed();
+    let took = milliseconds(begun);
     let shards = String::from_utf8_lossy(&ran.stdout).matches("row").count();
     assert!(ran.status.success() && shards >= 128, "{ran:?}");
     took
 }
 
-/// Least, median and most, in milliseconds.
-fn told(mut times: Vec<Duration>) -> [f64; 3] {
-    times.sort_unstable();
-    [0, times.len() / 2, times.len() - 1].map(|at| times[at].as_secs_f64() * 1_000.0)
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1_000.0
 }
