@@ -5,30 +5,11 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::Value;
 
 use super::world::{
-    Setup, World, overlay,
+    Setup, World,
+    nudge::{NUDGE, confirmed_by, restarts},
+    overlay,
     program::{Ran, Running, habops},
 };
-
-const NUDGE: &str = r#"summary = "Restart a node's Supervisor."
-changes = true
-role = "operator"
-confirm = "self"
-inverse = "none"
-
-[runbook]
-on = "{target}"
-steps = [{ say = "restart", run = ["sudo", "-n", "systemctl", "restart", "hab-sup"] }]
-
-[[arg]]
-name = "target"
-kind = "target"
-help = "A node."
-
-[[example]]
-text = "live-builder-api-0"
-"#;
-
-const RESTART: &str = "sudo -n systemctl restart hab-sup";
 
 /// The sandbox's fleet and store, with no bot.
 fn alone() -> Setup {
@@ -257,13 +238,11 @@ fn who_may_not_is_refused_with_three() {
 
 #[test]
 fn a_change_waits_with_four_until_somebody_says_yes() {
-    let shove = NUDGE.replace("confirm = \"self\"", "confirm = \"second-person\"");
-    let setup = alone().command("nudge", NUDGE).command("shove", &shove);
+    let setup = alone()
+        .command("nudge", NUDGE)
+        .command("shove", &confirmed_by("second-person"));
     setup.run(async |world| {
-        let restarts = || {
-            let ran = world.sandbox.nodes.ran("live-builder-api-0");
-            ran.iter().filter(|line| *line == RESTART).count()
-        };
+        let restarts = || restarts(world, "live-builder-api-0");
         let (code, said) = does(world, &[], &["nudge", "live-builder-api-0"]);
         assert_eq!((code, &said["state"]), (4, &"awaiting".into()));
         assert_eq!(restarts(), 0);

@@ -6,7 +6,9 @@ use habops::domain::{
 };
 
 use super::world::{
-    Setup, World, everywhere, of_metadata,
+    Setup, World, everywhere,
+    nudge::NUDGE,
+    of_metadata,
     program::{Running, habops},
     words,
 };
@@ -17,25 +19,6 @@ const HANGING: usize = 20;
 const PATIENT: (&str, &str) = ("connect_timeout = \"5s\"", "connect_timeout = \"90s\"");
 /// What the log says once commands are accepted.
 const READY: &str = "commands are accepted";
-
-const NUDGE: &str = r#"summary = "Restart a node's Supervisor."
-changes = true
-role = "operator"
-confirm = "self"
-inverse = "none"
-
-[runbook]
-on = "{target}"
-steps = [{ say = "restart", run = ["sudo", "-n", "systemctl", "restart", "hab-sup"] }]
-
-[[arg]]
-name = "target"
-kind = "target"
-help = "A node."
-
-[[example]]
-text = "live-builder-api-0"
-"#;
 
 fn starts(world: &World) -> Running {
     let config = world.config();

@@ -2,47 +2,20 @@
 
 use habops::{domain::operation::State, sandbox::slack::Message};
 
-use super::world::{Setup, World, everywhere, of_metadata, words};
-
-/// A change that its asker may confirm.
-const NUDGE: &str = r#"summary = "Restart a node's Supervisor."
-changes = true
-role = "operator"
-confirm = "self"
-inverse = "none"
-
-[runbook]
-on = "{target}"
-timeout = "30s"
-steps = [{ say = "restart", run = ["sudo", "-n", "systemctl", "restart", "hab-sup"] }]
-
-[[arg]]
-name = "target"
-kind = "target"
-help = "A node."
-
-[[example]]
-text = "live-builder-api-0"
-"#;
-
-/// What the node hears of it.
-const RESTART: &str = "sudo -n systemctl restart hab-sup";
+use super::world::{
+    Setup, World, everywhere,
+    nudge::{NUDGE, confirmed_by, restarts},
+    of_metadata, words,
+};
 
 /// A look that waits for nobody.
 const API: &str = "/habops status live-builder-api-0";
 
 /// A world with a change in its catalogue, `nudge`, and one that needs a second person, `shove`.
 fn with_changes() -> Setup {
-    Setup::default().command("nudge", NUDGE).command(
-        "shove",
-        &NUDGE.replace("confirm = \"self\"", "confirm = \"second-person\""),
-    )
-}
-
-/// How often that node's Supervisor was restarted.
-fn restarts(world: &World, node: &str) -> usize {
-    let ran = world.sandbox.nodes.ran(node);
-    ran.iter().filter(|line| *line == RESTART).count()
+    Setup::default()
+        .command("nudge", NUDGE)
+        .command("shove", &confirmed_by("second-person"))
 }
 
 /// Opens an incident and waits for its card: the incident's id, and the card.

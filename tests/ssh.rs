@@ -32,6 +32,35 @@ fn written(file: &Path) -> bool {
     fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n'))
 }
 
+/// The node at another port, where no sshd is.
+fn at(farm: &Farm, port: u16) -> Host {
+    Host {
+        address: "127.0.0.1".into(),
+        port,
+        ..farm.host().clone()
+    }
+}
+
+/// A client that soon gives up on connecting.
+fn hasty(farm: &Farm) -> Client {
+    let config = Config {
+        connect_timeout: Duration::from_millis(200),
+        ..farm.config()
+    };
+    Client::new(&config).unwrap()
+}
+
+/// Whether it was given up on while it connected.
+fn is_of_connecting(fault: &Error) -> bool {
+    matches!(
+        fault,
+        Error::Timeout {
+            phase: Phase::Connect,
+            ..
+        }
+    )
+}
+
 #[tokio::test]
 async fn output_complaint_and_status_come_apart() {
     let farm = Farm::of(1);
@@ -219,30 +248,13 @@ async fn a_silent_node_delays_no_other_and_results_keep_their_order() {
 async fn a_silent_server_is_given_up_on() {
     let farm = Farm::of(1);
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = Host {
-        address: "127.0.0.1".into(),
-        port: silent.local_addr().unwrap().port(),
-        ..farm.host().clone()
-    };
-    let client = Client::new(&Config {
-        connect_timeout: Duration::from_millis(200),
-        ..farm.config()
-    })
-    .unwrap();
+    let host = at(&farm, silent.local_addr().unwrap().port());
+    let client = hasty(&farm);
     // Ten who ask for it wait once, together.
     let command = sh("true");
     for result in join_all((0..10).map(|_| client.run(&host, &command))).await {
         let fault = result.unwrap_err();
-        assert!(
-            matches!(
-                fault,
-                Error::Timeout {
-                    phase: Phase::Connect,
-                    ..
-                }
-            ),
-            "{fault}"
-        );
+        assert!(is_of_connecting(&fault), "{fault}");
     }
     let _one = silent.accept().await.unwrap();
     let second = tokio::time::timeout(Duration::ZERO, silent.accept()).await;
@@ -253,16 +265,8 @@ async fn a_silent_server_is_given_up_on() {
 async fn a_server_that_falls_silent_in_the_handshake_is_hung_up_on() {
     let farm = Farm::of(1);
     let half = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = Host {
-        address: "127.0.0.1".into(),
-        port: half.local_addr().unwrap().port(),
-        ..farm.host().clone()
-    };
-    let client = Client::new(&Config {
-        connect_timeout: Duration::from_millis(200),
-        ..farm.config()
-    })
-    .unwrap();
+    let host = at(&farm, half.local_addr().unwrap().port());
+    let client = hasty(&farm);
     let server = async {
         let (mut socket, _) = half.accept().await.unwrap();
         socket.write_all(b"SSH-2.0-half\r\n").await.unwrap();
@@ -273,16 +277,7 @@ async fn a_server_that_falls_silent_in_the_handshake_is_hung_up_on() {
     };
     let (result, ()) = tokio::join!(client.login(&host), server);
     let fault = result.unwrap_err();
-    assert!(
-        matches!(
-            fault,
-            Error::Timeout {
-                phase: Phase::Connect,
-                ..
-            }
-        ),
-        "{fault}"
-    );
+    assert!(is_of_connecting(&fault), "{fault}");
 }
 
 #[tokio::test]
@@ -293,11 +288,7 @@ async fn a_closed_port_is_unreachable() {
         .local_addr()
         .unwrap()
         .port();
-    let host = Host {
-        address: "127.0.0.1".into(),
-        port: free,
-        ..farm.host().clone()
-    };
+    let host = at(&farm, free);
     let fault = farm.client().run(&host, &sh("true")).await.unwrap_err();
     assert!(
         matches!(fault, Error::Unreachable { .. }) && fault.to_string().contains("refused"),

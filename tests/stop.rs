@@ -1,29 +1,9 @@
 //! What runs for longer than a moment can be ended from its own message: a look is stopped, a change is cancelled between its nodes.
 
-use super::world::{Setup, of_metadata, people::button, words};
+use super::world::{Setup, nudge::confirmed_by, of_metadata, people::button, words};
 
 /// Long enough that nothing ends by itself while the scene goes on.
 const PATIENT: (&str, &str) = ("connect_timeout = \"5s\"", "connect_timeout = \"90s\"");
-
-const NUDGE: &str = r#"summary = "Restart a node's Supervisor."
-changes = true
-role = "operator"
-confirm = "never"
-inverse = "none"
-
-[runbook]
-on = "{target}"
-timeout = "30s"
-steps = [{ say = "restart", run = ["sudo", "-n", "systemctl", "restart", "hab-sup"] }]
-
-[[arg]]
-name = "target"
-kind = "target"
-help = "A node."
-
-[[example]]
-text = "live-builder-api-0"
-"#;
 
 #[test]
 fn a_look_that_hangs_is_stopped_by_its_button() {
@@ -50,7 +30,7 @@ fn a_look_that_hangs_is_stopped_by_its_button() {
 fn a_change_is_cancelled_between_its_nodes() {
     let setup = Setup::default()
         .instead("connect_timeout = \"5s\"", "connect_timeout = \"20s\"")
-        .command("nudge", NUDGE);
+        .command("nudge", &confirmed_by("never"));
     setup.run(async |world| {
         world.breaks("frozen");
         let ana = world.person("ana");

@@ -85,6 +85,12 @@ fn identity() -> Identity {
     .unwrap()
 }
 
+/// A message for others to answer under: its `ts`.
+async fn bo_writes(slack: &Slack) -> String {
+    let typed = slack.types("bo", OPERATIONS, None, "it is down").await;
+    typed.ts.unwrap()
+}
+
 fn redacted(output: Output) -> Redacted {
     static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::new([]).unwrap());
     redact(output, &RULES)
@@ -231,12 +237,7 @@ async fn a_second_delivery_has_the_same_key_and_says_nothing() {
 #[tokio::test]
 async fn a_mention_in_a_thread_is_heard_there() {
     let it = heard(Letterbox::saying("never seen")).await;
-    let root = it
-        .slack
-        .types("bo", OPERATIONS, None, "it is down")
-        .await
-        .ts
-        .unwrap();
+    let root = bo_writes(&it.slack).await;
     let typed = it
         .slack
         .types("ana", OPERATIONS, Some(&root), "@habops status api")
@@ -261,12 +262,7 @@ async fn a_mention_in_a_thread_is_heard_there() {
 #[tokio::test]
 async fn a_button_in_a_thread_is_pressed_there() {
     let it = heard(Letterbox::saying("only the clicker reads this")).await;
-    let root = it
-        .slack
-        .types("bo", OPERATIONS, None, "it is down")
-        .await
-        .ts
-        .unwrap();
+    let root = bo_writes(&it.slack).await;
     let button = json!({"type": "button", "action_id": "habops.approve.0", "value": "offer-1",
         "text": {"type": "plain_text", "text": "Approve"}});
     let card = Post {
@@ -302,12 +298,7 @@ async fn a_button_in_a_thread_is_pressed_there() {
 #[tokio::test]
 async fn the_shortcut_asks_for_words_and_types_them_in_the_messages_thread() {
     let it = heard(Letterbox::saying("never seen")).await;
-    let root = it
-        .slack
-        .types("bo", OPERATIONS, None, "it is down")
-        .await
-        .ts
-        .unwrap();
+    let root = bo_writes(&it.slack).await;
     let used = it
         .slack
         .shortcut("ana", OPERATIONS, &root, "habops_message")
@@ -468,12 +459,7 @@ async fn over_http_a_command_a_click_and_a_mention_arrive_as_over_a_socket() {
     it.slack
         .types("ana", OPERATIONS, None, "@habops status")
         .await;
-    let root = it
-        .slack
-        .types("bo", OPERATIONS, None, "it is down")
-        .await
-        .ts
-        .unwrap();
+    let root = bo_writes(&it.slack).await;
     let used = it
         .slack
         .shortcut("ana", OPERATIONS, &root, "habops_message")
@@ -937,11 +923,7 @@ async fn posted_unseen(slack: &Slack, due: &Due) -> MessageTs {
 #[tokio::test]
 async fn a_doubtful_message_that_is_there_is_brought_up_to_date(#[case] in_thread: bool) {
     let (slack, posting, _end) = posting().await;
-    let root = slack
-        .types("bo", OPERATIONS, None, "it is down")
-        .await
-        .ts
-        .unwrap();
+    let root = bo_writes(&slack).await;
     let mut wish = due("op-1", "running");
     wish.thread = in_thread.then(|| root.as_str().into());
     let ts = posted_unseen(&slack, &wish).await;
@@ -982,11 +964,7 @@ async fn a_doubtful_message_that_is_not_there_is_posted() {
 #[tokio::test]
 async fn a_file_comes_into_the_thread_once() {
     let (slack, posting, _end) = posting().await;
-    let root = slack
-        .types("bo", OPERATIONS, None, "it is down")
-        .await
-        .ts
-        .unwrap();
+    let root = bo_writes(&slack).await;
     let file = |doubtful| {
         let mut wish = due(&format!("op-1:file:{}", u8::from(doubtful)), "log");
         wish.thread = Some(root.as_str().into());
@@ -1023,11 +1001,7 @@ async fn a_file_comes_into_the_thread_once() {
 #[tokio::test]
 async fn a_pin_pins() {
     let (slack, posting, _end) = posting().await;
-    let ts = slack
-        .types("bo", OPERATIONS, None, "it is down")
-        .await
-        .ts
-        .unwrap();
+    let ts = bo_writes(&slack).await;
     let mut wish = due("inc-1:pin", "");
     wish.carrier = Carrier::Pin(MessageKey("inc-1:card".to_owned()));
     wish.posted = Some(ts.as_str().into());

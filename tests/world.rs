@@ -2,6 +2,7 @@
 //! of every scene. The scene is a closure handed to [`World::run`], so that its end always comes.
 
 mod log;
+pub mod nudge;
 pub mod people;
 pub mod program;
 

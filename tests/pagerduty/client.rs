@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use habops::{
-    clients::pagerduty::{Client, Config, Error, Kind, Status, Target},
+    clients::pagerduty::{Client, Config, Error, Kind, Plan, Status, Target},
     sandbox::pagerduty::{Fate, PagerDuty, ReplyShape},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +29,24 @@ impl Account {
             pagerduty,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// How the schedule of the sandbox stands.
+    async fn plan(&self, now: Timestamp) -> Plan {
+        let plan = self.client.schedule("PI7DH85", now, now + hours(8));
+        plan.await.unwrap()
+    }
+
+    /// An override of four hours.
+    async fn hands_over(
+        &self,
+        plan: &Plan,
+        from: &str,
+        to: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let until = now + hours(4);
+        self.client.add_override(plan, from, to, now, until).await
     }
 }
 
@@ -112,16 +130,9 @@ async fn an_override_is_read_in_each_shape_and_counts(
     let account = Account::open().await;
     account.pagerduty.replies_with(shape);
     let now = Timestamp::now();
-    let plan = account
-        .client
-        .schedule("PI7DH85", now, now + hours(8))
-        .await
-        .unwrap();
+    let plan = account.plan(now).await;
     assert_eq!(plan.kind, Kind::Layers);
-    let made = account
-        .client
-        .add_override(&plan, "PANA001", "PBOH002", now, now + hours(4))
-        .await;
+    let made = account.hands_over(&plan, "PANA001", "PBOH002", now).await;
     made.unwrap();
     let at = now + hours(1);
     assert_eq!(
@@ -140,16 +151,9 @@ async fn an_override_is_read_in_each_shape_and_counts(
 async fn a_201_that_hides_a_400_is_a_refusal() {
     let account = Account::open().await;
     let now = Timestamp::now();
-    let plan = account
-        .client
-        .schedule("PI7DH85", now, now + hours(8))
-        .await
-        .unwrap();
+    let plan = account.plan(now).await;
     account.pagerduty.meets(&[Fate::Hidden]);
-    let made = account
-        .client
-        .add_override(&plan, "PANA001", "PBOH002", now, now + hours(4))
-        .await;
+    let made = account.hands_over(&plan, "PANA001", "PBOH002", now).await;
     let error = made.unwrap_err();
     assert!(!error.is_doubtful() && matches!(error, Error::Refused { status: 400, .. }));
     assert!(
@@ -175,10 +179,7 @@ async fn a_shift_based_schedule_is_read_and_overridden_over_v3() {
     assert_eq!(current[0].responder.name, "Bo Haugen");
     assert_eq!(next[0].responder.name, "Cyd Okafor");
     assert_eq!(current[0].end, next[0].start);
-    let made = account
-        .client
-        .add_override(&plan, "PBOH002", "PANA001", now, now + hours(4))
-        .await;
+    let made = account.hands_over(&plan, "PBOH002", "PANA001", now).await;
     made.unwrap();
     let at = now + hours(1);
     assert_eq!(

@@ -3,26 +3,8 @@
 use habops::domain::{ids::OperationId, operation::State};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::world::{Setup, World, people::button, words};
+use crate::world::{Setup, World, nudge::NUDGE, people::button, words};
 
-const NUDGE: &str = r#"summary = "Restart a node's Supervisor."
-changes = true
-role = "operator"
-confirm = "self"
-inverse = "none"
-
-[runbook]
-on = "{target}"
-steps = [{ say = "restart", run = ["sudo", "-n", "systemctl", "restart", "hab-sup"] }]
-
-[[arg]]
-name = "target"
-kind = "target"
-help = "A node."
-
-[[example]]
-text = "live-builder-api-0"
-"#;
 const FROM: &str = "from = \"habops@habitat.example\"";
 const SCHEDULE: &str = "PI7DH85";
 
