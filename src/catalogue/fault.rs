@@ -25,6 +25,16 @@ impl Fault {
             reason: reason.into(),
         }
     }
+
+    /// A fault of one key in a line.
+    pub(super) fn at(file: &str, line: usize, key: &str, reason: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: Some(line),
+            key: key.to_owned(),
+            reason: reason.into(),
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -207,12 +207,7 @@ fn read_all(texts: Vec<Unread>) -> Result<Vec<CommandFile>, Faults> {
 fn across(file: &CommandFile, commands: &Commands, faults: &mut Vec<Fault>) {
     let spec = &file.spec;
     let mut fault = |line: usize, key: &str, reason: String| {
-        faults.push(Fault {
-            file: spec.file.clone(),
-            line: Some(line),
-            key: key.to_owned(),
-            reason,
-        });
+        faults.push(Fault::at(&spec.file, line, key, reason));
     };
     if let Some(inverse) = &spec.inverse
         && commands.get(inverse.as_str()).is_none()

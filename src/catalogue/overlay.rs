@@ -229,12 +229,7 @@ fn check(
 ) {
     let spec = &file.spec;
     let mut fault = |line: usize, key: &str, reason: String| {
-        faults.push(Fault {
-            file: spec.file.clone(),
-            line: Some(line),
-            key: key.to_owned(),
-            reason,
-        });
+        faults.push(Fault::at(&spec.file, line, key, reason));
     };
     if matches!(spec.source, Source::Handler(_)) {
         let reason =

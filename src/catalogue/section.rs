@@ -63,12 +63,8 @@ impl<'t> Page<'t> {
     }
 
     pub(super) fn fault(&self, line: usize, key: &str, reason: impl Into<String>) {
-        self.faults.borrow_mut().push(Fault {
-            file: self.name.to_owned(),
-            line: Some(line),
-            key: key.to_owned(),
-            reason: reason.into(),
-        });
+        let fault = Fault::at(self.name, line, key, reason);
+        self.faults.borrow_mut().push(fault);
     }
 
     pub(super) fn into_faults(self) -> Vec<Fault> {

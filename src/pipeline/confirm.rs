@@ -278,23 +278,10 @@ impl Pipeline {
         let decided = self
             .decided(operation, "denied", &by.actor, State::Denied, &output)
             .await;
-        let end = End {
-            by: decided.by,
-            events: decided.events,
-            timeline: decided.timeline,
-            wishes: decided.wishes,
-            offers: decided.offers,
-            ..End::new(State::Denied, output)
-        };
-        let stepped = self
-            .parts
-            .store
-            .finish(id, State::Awaiting, operation.fence, end)
-            .await
-            .context("cannot write the denial")?;
-        if stepped.won() {
-            self.count_end(operation, State::Denied);
-        } else {
+        if !self
+            .ended_by_decision(operation, State::Denied, output, decided)
+            .await?
+        {
             let operation = self
                 .parts
                 .store
@@ -311,12 +298,9 @@ impl Pipeline {
 
     /// Ends a card or a choice that nobody answered in time.
     pub(super) async fn lapse(&self, operation: &Operation) -> Result<(), Failure> {
-        let (from, title) = match operation.state {
-            State::Awaiting => (State::Awaiting, format!("Expired: {}", operation.text)),
-            State::Choosing => (
-                State::Choosing,
-                format!("Nobody said which incident: {}", operation.text),
-            ),
+        let title = match operation.state {
+            State::Awaiting => format!("Expired: {}", operation.text),
+            State::Choosing => format!("Nobody said which incident: {}", operation.text),
             _ => return Ok(()),
         };
         let output = self
@@ -338,29 +322,42 @@ impl Pipeline {
                 &output,
             )
             .await;
-        if from == State::Choosing {
+        if operation.state == State::Choosing {
             (decided.wishes, decided.offers) =
                 self.only_to_asker(operation, State::Expired, "lapsed", &output);
         }
+        self.ended_by_decision(operation, State::Expired, output, decided)
+            .await?;
+        self.refresh_card(operation.incident).await;
+        Ok(())
+    }
+
+    /// Ends what waits as it was decided, and says whether nobody was faster.
+    pub(super) async fn ended_by_decision(
+        &self,
+        operation: &Operation,
+        state: State,
+        output: Redacted,
+        decided: Change,
+    ) -> Result<bool, Failure> {
         let end = End {
             by: decided.by,
             events: decided.events,
             timeline: decided.timeline,
             wishes: decided.wishes,
             offers: decided.offers,
-            ..End::new(State::Expired, output)
+            ..End::new(state, output)
         };
-        let written = self
+        let stepped = self
             .parts
             .store
-            .finish(operation.id, from, operation.fence, end)
+            .finish(operation.id, operation.state, operation.fence, end)
             .await
-            .context("cannot write the expiry")?;
-        if written.won() {
-            self.count_end(operation, State::Expired);
+            .with_context(|| format!("cannot write that {} is {}", operation.id, state.word()))?;
+        if stepped.won() {
+            self.count_end(operation, state);
         }
-        self.refresh_card(operation.incident).await;
-        Ok(())
+        Ok(stepped.won())
     }
 
     /// What every decision writes: the audit, the timeline, and a card that is no longer pressable.
@@ -448,6 +445,13 @@ impl Pipeline {
         text: String,
     ) -> Vec<TimelineEntry> {
         self.entry_by(operation, &operation.actor, kind, text)
+    }
+
+    /// The line that says how an operation ended.
+    pub(super) fn ended_line(&self, operation: &Operation, end: &Redacted) -> Vec<TimelineEntry> {
+        let title = &end.output().title;
+        let text = format!("{} {}: {title}", operation.id, operation.text);
+        self.entry(operation, EntryKind::Ended, text)
     }
 
     pub(super) fn entry_by(

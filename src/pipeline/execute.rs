@@ -392,16 +392,7 @@ impl Pipeline {
             _ => finished(state, &redacted),
         };
         let timeline = if shared {
-            self.entry(
-                &operation,
-                EntryKind::Ended,
-                format!(
-                    "{} {}: {}",
-                    operation.id,
-                    operation.text,
-                    redacted.output().title
-                ),
-            )
+            self.ended_line(&operation, &redacted)
         } else {
             Vec::new()
         };
@@ -480,16 +471,7 @@ impl Pipeline {
         }
         let timeline =
             if state != State::Refused && is_worth_a_line(&operation, done.changes, &effects) {
-                self.entry(
-                    &operation,
-                    EntryKind::Ended,
-                    format!(
-                        "{} {}: {}",
-                        operation.id,
-                        operation.text,
-                        redacted.output().title
-                    ),
-                )
+                self.ended_line(&operation, &redacted)
             } else {
                 Vec::new()
             };

@@ -5,18 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 
 use super::{Case, Pipeline};
-use crate::{
-    domain::{
-        actor::Standing,
-        failure::{Failure, Refusal},
-        fingerprint::{Difference, differences},
-        ids::OperationId,
-        inbound::{Ack, Typed, Via},
-        journey::revive,
-        operation::{Operation, State},
-        output::{HostOutcome, HostState, Output, Part, Status},
-    },
-    store::End,
+use crate::domain::{
+    actor::Standing,
+    failure::{Failure, Refusal},
+    fingerprint::{Difference, differences},
+    ids::OperationId,
+    inbound::{Ack, Typed, Via},
+    journey::revive,
+    operation::{Operation, State},
+    output::{HostOutcome, HostState, Output, Part, Status},
 };
 
 /// Differences that are told of one node; more say nothing more.
@@ -31,7 +28,6 @@ impl Pipeline {
         by: &Standing,
         changed: &[Difference],
     ) -> Result<Output, Failure> {
-        let id = operation.id;
         let again = operation.whence.place().is_some();
         let follows = if again {
             "A fresh card follows."
@@ -57,21 +53,10 @@ impl Pipeline {
                 &output,
             )
             .await;
-        let end = End {
-            by: decided.by,
-            events: decided.events,
-            timeline: decided.timeline,
-            wishes: decided.wishes,
-            offers: decided.offers,
-            ..End::new(State::Refused, output)
-        };
-        let ended = self
-            .parts
-            .store
-            .finish(id, State::Awaiting, operation.fence, end)
-            .await
-            .context("cannot write that it has changed")?;
-        if ended.won() {
+        if self
+            .ended_by_decision(operation, State::Refused, output, decided)
+            .await?
+        {
             self.refresh_card(operation.incident).await;
             if again {
                 self.enter_afresh(operation).await?;

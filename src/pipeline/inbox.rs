@@ -140,17 +140,13 @@ impl Pipeline {
             wishes: Accept::no_wishes(),
             offers: Vec::new(),
         };
-        match self.parts.store.accept(accept).await {
+        let accepted = self.parts.store.accept(accept).await;
+        let (actor, whence, via) = (typed.actor, typed.whence, typed.via);
+        let operation =
+            |id| Operation::received(id, text, Some(command), actor, whence, via, received);
+        match accepted {
             Ok(Accepted::New(id)) => {
-                let operation = Operation::received(
-                    id,
-                    text,
-                    Some(command),
-                    typed.actor,
-                    typed.whence,
-                    typed.via,
-                    received,
-                );
+                let operation = operation(id);
                 let (said, told_where) = self.placeholder(&operation, &parsed).await;
                 self.depart(Case {
                     operation,
@@ -166,16 +162,7 @@ impl Pipeline {
             Ok(Accepted::Duplicate(_)) => Ack::Duplicate,
             Err(unwritable) => {
                 error!("a command cannot be stored: {unwritable}");
-                let operation = Operation::received(
-                    OperationId(0),
-                    text,
-                    Some(command),
-                    typed.actor,
-                    typed.whence,
-                    typed.via,
-                    received,
-                );
-                self.unstored(&unwritable, operation, parsed)
+                self.unstored(&unwritable, operation(OperationId(0)), parsed)
             }
         }
     }

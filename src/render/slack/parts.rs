@@ -135,14 +135,17 @@ fn table_blocks(columns: &[String], rows: &[Vec<String>], thing: &str, room: Roo
     }
     let (columns, rows) = table::cells(columns, rows, strip);
     let widest = rows.iter().map(Vec::len).fold(columns.len(), usize::max);
-    if !room.table_free || widest > TABLE_COLUMNS || widest == 0 {
-        return vec![preformatted_rows(
+    let preformatted = || {
+        vec![preformatted_rows(
             &columns,
             &rows,
             thing,
             room.limit,
             room.file_below,
-        )];
+        )]
+    };
+    if !room.table_free || widest > TABLE_COLUMNS || widest == 0 {
+        return preformatted();
     }
     let reserve = more(rows.len(), thing, room.file_below).len();
     let whole: usize = row_weight(&columns, widest)
@@ -165,13 +168,7 @@ fn table_blocks(columns: &[String], rows: &[Vec<String>], thing: &str, room: Roo
         fit += 1;
     }
     if fit == 0 {
-        return vec![preformatted_rows(
-            &columns,
-            &rows,
-            thing,
-            room.limit,
-            room.file_below,
-        )];
+        return preformatted();
     }
     let (shown, rest) = rows.split_at(fit);
     let grid: Vec<Value> = std::iter::once(&columns)

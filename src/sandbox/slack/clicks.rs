@@ -282,6 +282,13 @@ pub(super) async fn close_view(core: &Arc<Core>, person: &str, view_id: &str) ->
     }
 }
 
+/// The ids of somebody and of a channel, each named by id or by name.
+fn ids(state: &State, person: &str, channel: &str) -> Result<(String, String), &'static str> {
+    let person = state.person(person).ok_or("user_not_found")?;
+    let channel = state.channel(channel).ok_or("channel_not_found")?;
+    Ok((person.id.clone(), channel.id.clone()))
+}
+
 /// A person reacts to a message; the app hears of it.
 pub(super) fn reacts(
     core: &Arc<Core>,
@@ -291,12 +298,7 @@ pub(super) fn reacts(
     name: &str,
 ) -> Result<(), &'static str> {
     core.with(|state| {
-        let person = state.person(person).ok_or("user_not_found")?.id.clone();
-        let channel = state
-            .channel(channel)
-            .ok_or("channel_not_found")?
-            .id
-            .clone();
+        let (person, channel) = ids(state, person, channel)?;
         match state.react(&channel, ts, name, &person) {
             None => return Err("message_not_found"),
             Some(false) => return Err("already_reacted"),
@@ -321,12 +323,7 @@ pub(super) fn pins(
     ts: &str,
 ) -> Result<(), &'static str> {
     core.with(|state| {
-        let person = state.person(person).ok_or("user_not_found")?.id.clone();
-        let channel = state
-            .channel(channel)
-            .ok_or("channel_not_found")?
-            .id
-            .clone();
+        let (person, channel) = ids(state, person, channel)?;
         let message = state
             .channel_mut(&channel)
             .and_then(|it| it.message_mut(ts));
