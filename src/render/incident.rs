@@ -40,44 +40,16 @@ pub fn document(story: &Story, kind: &str) -> String {
 
 /// For the learning review, to paste as it is.
 pub fn markdown(story: &Story) -> String {
-    let Pages {
-        title,
-        facts,
-        timeline,
-        left_out,
-        operations,
-        foot,
-    } = Pages::of(story, inline);
-    let page = Markdown {
-        title,
-        facts,
-        timeline,
-        left_out,
-        operations,
-        foot,
-    };
-    written(&page)
+    written(&Markdown {
+        page: Page::of(story, inline),
+    })
 }
 
 /// The same as a page without any outside reference.
 pub fn html(story: &Story) -> String {
-    let Pages {
-        title,
-        facts,
-        timeline,
-        left_out,
-        operations,
-        foot,
-    } = Pages::of(story, plain);
-    let page = Html {
-        title,
-        facts,
-        timeline,
-        left_out,
-        operations,
-        foot,
-    };
-    written(&page)
+    written(&Html {
+        page: Page::of(story, plain),
+    })
 }
 
 /// For machines: the incident, then its operations, then each line of its timeline.
@@ -107,23 +79,13 @@ pub fn jsonl(story: &Story) -> String {
 #[derive(Template)]
 #[template(path = "incident.html", config = "src/render/askama.toml")]
 struct Html {
-    title: String,
-    facts: Vec<(String, String)>,
-    timeline: Vec<Line>,
-    left_out: usize,
-    operations: Vec<Section>,
-    foot: String,
+    page: Page,
 }
 
 #[derive(Template)]
 #[template(path = "incident.md", config = "src/render/askama.toml")]
 struct Markdown {
-    title: String,
-    facts: Vec<(String, String)>,
-    timeline: Vec<Line>,
-    left_out: usize,
-    operations: Vec<Section>,
-    foot: String,
+    page: Page,
 }
 
 fn written(page: &impl Template) -> String {
@@ -132,7 +94,7 @@ fn written(page: &impl Template) -> String {
 }
 
 /// What both documents show; every text went through the one function that makes it safe there.
-struct Pages {
+struct Page {
     title: String,
     facts: Vec<(String, String)>,
     timeline: Vec<Line>,
@@ -177,7 +139,7 @@ struct Bar {
     label: String,
 }
 
-impl Pages {
+impl Page {
     fn of(story: &Story, safe: fn(&str) -> String) -> Self {
         let incident = &story.incident;
         let both = |facts: Vec<(&str, String)>| -> Vec<(String, String)> {
