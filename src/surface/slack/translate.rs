@@ -1,16 +1,20 @@
 //! Slack's payloads, as JSON, become what the pipeline takes in. Tolerant of what is not used, strict in what decides who and where.
 
+mod fields;
+mod marks;
+
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use self::fields::{channel, filled, needed, person, reply, text};
 use super::modal;
 use crate::{
     clients::slack::{Identity, Kind},
     domain::{
         actor::Actor,
         ids::{ChannelId, MessageTs, OfferId},
-        inbound::{Delivery, Inbound, Mark, Pressed, Signal, Typed, Via},
+        inbound::{Delivery, Inbound, Pressed, Typed, Via},
         output::Action,
         place::{Place, PlaceKind, Whence},
     },
@@ -190,69 +194,6 @@ impl Reader<'_> {
         Ok(self.delivery(format!("slack:event:{id}"), Inbound::Typed(typed)))
     }
 
-    /// Somebody marked a message or came into a channel.
-    fn happened(&self, payload: &Value, event: &Value) -> Result<Meaning, Unheard> {
-        let user = needed(event, "/user", "event.user")?;
-        if user == self.identity.user.as_str() {
-            return Err(Unheard::FromBot);
-        }
-        let id = needed(payload, "/event_id", "event_id")?;
-        let team = ["/user_team", "/team"]
-            .iter()
-            .find_map(|at| text(event, at));
-        let team = team
-            .or_else(|| text(payload, "/team_id"))
-            .ok_or(Unheard::Malformed("team_id"))?;
-        let who = Actor::person(team, user);
-        let signal = match text(event, "/type") {
-            Some("member_joined_channel") => Signal::Joined {
-                who,
-                channel: channel(event, "/channel", "event.channel")?,
-            },
-            Some("reaction_added") => {
-                if text(event, "/item/type") != Some("message") {
-                    return Err(Unheard::NotUsed("reaction"));
-                }
-                let emoji = needed(event, "/reaction", "event.reaction")?;
-                Signal::Marked {
-                    by: who,
-                    channel: channel(event, "/item/channel", "event.item.channel")?,
-                    message: MessageTs::new(needed(event, "/item/ts", "event.item.ts")?),
-                    how: Mark::Reaction(emoji.to_owned()),
-                }
-            }
-            _ => {
-                if text(event, "/item/type") != Some("message") {
-                    return Err(Unheard::NotUsed("pin"));
-                }
-                let ts = needed(event, "/item/message/ts", "event.item.message.ts")?;
-                Signal::Marked {
-                    by: who,
-                    channel: channel(event, "/channel_id", "event.channel_id")
-                        .or_else(|_| channel(event, "/item/channel", "event.item.channel"))?,
-                    message: MessageTs::new(ts),
-                    how: Mark::Pin,
-                }
-            }
-        };
-        Ok(self.delivery(format!("slack:event:{id}"), Inbound::Signal(signal)))
-    }
-
-    /// The shortcut that keeps a message.
-    fn kept(&self, payload: &Value) -> Result<Meaning, Unheard> {
-        let trigger = needed(payload, "/trigger_id", "trigger_id")?;
-        let message = text(payload, "/message_ts")
-            .or_else(|| text(payload, "/message/ts"))
-            .ok_or(Unheard::Malformed("message_ts"))?;
-        let signal = Signal::Marked {
-            by: person(payload)?,
-            channel: channel(payload, "/channel/id", "channel.id")?,
-            message: MessageTs::new(message),
-            how: Mark::Shortcut,
-        };
-        Ok(self.delivery(format!("slack:trigger:{trigger}"), Inbound::Signal(signal)))
-    }
-
     /// What stands before the first mention of us, and what follows it.
     fn after_mention<'t>(&self, said: &'t str) -> Option<(&'t str, &'t str)> {
         let opening = format!("<@{}", self.identity.user);
@@ -364,38 +305,6 @@ fn shortcut(payload: &Value) -> Result<Meaning, Unheard> {
     }))
 }
 
-fn text<'p>(payload: &'p Value, at: &str) -> Option<&'p str> {
-    payload
-        .pointer(at)?
-        .as_str()
-        .filter(|text| !text.is_empty())
-}
-
-fn needed<'p>(payload: &'p Value, at: &str, name: &'static str) -> Result<&'p str, Unheard> {
-    text(payload, at).ok_or(Unheard::Malformed(name))
-}
-
-fn channel(payload: &Value, at: &str, name: &'static str) -> Result<ChannelId, Unheard> {
-    needed(payload, at, name).map(ChannelId::new)
-}
-
-fn filled(event: &Value, name: &str) -> bool {
-    event.get(name).is_some_and(|value| !value.is_null())
-}
-
-/// Whoever interacts, with their own workspace where Slack names it.
-fn person(payload: &Value) -> Result<Actor, Unheard> {
-    let user = needed(payload, "/user/id", "user.id")?;
-    let team = text(payload, "/user/team_id")
-        .or_else(|| text(payload, "/team/id"))
-        .ok_or(Unheard::Malformed("team.id"))?;
-    Ok(Actor::person(team, user))
-}
-
-fn reply(payload: &Value) -> Option<SecretString> {
-    text(payload, "/response_url").map(SecretString::from)
-}
-
 fn words(text: &str) -> Result<String, Unheard> {
     if text.len() > MOST_TYPED {
         return Err(Unheard::TooLong);
@@ -409,6 +318,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::inbound::{Mark, Signal};
 
     fn identity() -> Identity {
         serde_json::from_value(json!({"team_id": "T1", "user_id": "UBOT", "bot_id": "BBOT"}))
