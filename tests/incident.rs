@@ -27,7 +27,7 @@ use super::world::{World, everywhere, of_metadata};
 const API: &str = "/habops status live-builder-api-0";
 
 /// Opens an incident in a thread and waits for its card with its buttons: the incident's id, and the card.
-async fn opened(world: &World, channel: &str, title: &str) -> (String, Message) {
+pub async fn opened(world: &World, channel: &str, title: &str) -> (String, Message) {
     let ana = world.person("ana").at(channel);
     let said = ana
         .types(&format!("/habops incident open \"{title}\""))

@@ -1,11 +1,14 @@
 //! The journey of a command, end to end on real parts, in the words of the people who use it.
 
-use habops::{domain::operation::State, sandbox::slack::Message};
+use habops::domain::operation::State;
 
-use super::world::{
-    Setup, World, everywhere,
-    nudge::{NUDGE, confirmed_by, restarts},
-    of_metadata, words,
+use super::{
+    incident::opened,
+    world::{
+        Setup, World, everywhere,
+        nudge::{NUDGE, confirmed_by, restarts},
+        of_metadata, words,
+    },
 };
 
 /// A look that waits for nobody.
@@ -16,18 +19,6 @@ fn with_changes() -> Setup {
     Setup::default()
         .command("nudge", NUDGE)
         .command("shove", &confirmed_by("second-person"))
-}
-
-/// Opens an incident and waits for its card: the incident's id, and the card.
-async fn opened(world: &World, channel: &str, title: &str) -> (String, Message) {
-    let ana = world.person("ana").at(channel);
-    let said = ana
-        .types(&format!("/habops incident open \"{title}\""))
-        .await;
-    let incident = said.operation.replace("op-", "inc-");
-    let card = world.shows(&format!("{incident}:card"), "open").await;
-    world.comes_to_rest().await;
-    (incident, card)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 use axum::{Json, Router, extract::Path, routing::any};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use habops::{
-    clients::slack::{Client, Config, Identity, Post, Session},
+    clients::slack::{Client, Config, Identity, LinkDisabled, Post, Session},
     domain::{
         actor::Actor,
         ids::{ChannelId, MessageTs, OperationId},
@@ -167,20 +167,25 @@ struct Heard {
     _ends: (DropGuard, DropGuard),
 }
 
+/// The surface on the workspace's sockets, until it is stopped.
+async fn listening(
+    slack: &Slack,
+    inbox: &Arc<Letterbox>,
+    stop: &CancellationToken,
+) -> JoinHandle<Result<(), LinkDisabled>> {
+    let client = client(slack);
+    let session = Session::new(client.clone());
+    let run = socket::run(session, client, identity(), inbox.clone(), stop.clone());
+    let run = tokio::spawn(run);
+    assert!(slack.connected(2, PATIENCE).await);
+    run
+}
+
 /// The workspace with the surface on its sockets.
 async fn heard(inbox: Arc<Letterbox>) -> Heard {
     let (slack, end) = workspace(Seed::default()).await;
     let stop = CancellationToken::new();
-    let client = client(&slack);
-    let session = Session::new(client.clone());
-    tokio::spawn(socket::run(
-        session,
-        client,
-        identity(),
-        inbox.clone(),
-        stop.clone(),
-    ));
-    assert!(slack.connected(2, PATIENCE).await);
+    listening(&slack, &inbox, &stop).await;
     Heard {
         slack,
         inbox,
@@ -1099,16 +1104,7 @@ async fn a_public_channel_is_joined_where_that_is_needed() {
 async fn reply_address(slack: &Slack, person: &str) -> SecretString {
     let inbox = Letterbox::saying("ack");
     let stop = CancellationToken::new();
-    let client = client(slack);
-    let session = Session::new(client.clone());
-    let run = tokio::spawn(socket::run(
-        session,
-        client,
-        identity(),
-        inbox.clone(),
-        stop.clone(),
-    ));
-    assert!(slack.connected(2, PATIENCE).await);
+    let run = listening(slack, &inbox, &stop).await;
     slack.types(person, OPERATIONS, None, "/habops help").await;
     let (_, typed) = inbox.typed().await;
     stop.cancel();
