@@ -411,6 +411,11 @@ async fn a_storm_is_diagnosed_and_ended_by_two_people_in_the_incidents_thread() 
         if let Err(error) = seen.for_element(Locator::XPath(&verdict)).await {
             panic!("no verdict: {error}\n{}", page.text().await);
         }
+        // The page knows of the cure by itself: the node is well, and its fault is off.
+        page.see(&format!("{api}[not(contains(., 'timeout-storm'))]"))
+            .await;
+        page.see("//*[@data-testid='fault'][@data-name='timeout-storm'][@aria-checked='false']")
+            .await;
         // The whole story, in one thread: what was found, who asked, who said yes, what came of it.
         for part in ["inc-1", "Known issue: api-timeout", "recovered"] {
             page.see(&message(THREAD, &[part])).await;

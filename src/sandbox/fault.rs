@@ -2,6 +2,7 @@
 //! by name without knowing who owns them.
 
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// One fault as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +35,11 @@ pub trait Fault: Send + Sync {
 
     /// Turns a fault on or off; false when the name is not one of its own.
     fn set(&self, name: &str, on: bool) -> bool;
+
+    /// Changes whenever something may have been broken or mended by itself, where that can be: a restart ends a storm.
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 
     /// The nodes it stands in for, if it does.
     fn nodes(&self) -> Vec<NodeState> {

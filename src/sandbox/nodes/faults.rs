@@ -1,5 +1,7 @@
 //! What can go wrong with the fleet on purpose, by name.
 
+use tokio::sync::watch;
+
 use super::super::fault::{Fault, FaultState, NodeState};
 use super::Nodes;
 use super::server::Gate;
@@ -166,6 +168,10 @@ impl Fault for Nodes {
             (_, Some(node)) if breaks.anywhere() => self.turn(node, breaks, on),
             (_, Some(_)) => false,
         }
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.inner.done.subscribe())
     }
 
     fn nodes(&self) -> Vec<NodeState> {

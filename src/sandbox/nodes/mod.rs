@@ -64,6 +64,8 @@ struct Inner {
     dir: PathBuf,
     nodes: Vec<NodeAddress>,
     gates: HashMap<String, watch::Sender<Gate>>,
+    /// How many commands have ended on any node.
+    done: watch::Sender<u64>,
     tasks: TaskTracker,
 }
 
@@ -78,6 +80,7 @@ impl Nodes {
         let client_key = client_key(&dir.join("files"))?;
         let mut nodes = Vec::new();
         let mut gates = HashMap::new();
+        let done = watch::Sender::new(0);
         let tasks = TaskTracker::new();
         for node in fleet::fleet(state::machine_now()) {
             let home = dir.join("nodes").join(&node.name);
@@ -104,6 +107,7 @@ impl Nodes {
                 config: server::config(key),
                 other_config: server::config(fresh_key("")?),
                 gate: position,
+                done: done.clone(),
                 stop: stop.clone(),
             };
             tasks.spawn(server.serve(listener));
@@ -126,6 +130,7 @@ impl Nodes {
                 dir,
                 nodes,
                 gates,
+                done,
                 tasks,
             }),
         })

@@ -56,6 +56,8 @@ pub struct Server {
     pub other_config: Arc<Config>,
     /// How the gate stands.
     pub gate: watch::Receiver<Gate>,
+    /// Counts commands that have ended.
+    pub done: watch::Sender<u64>,
     /// Ends everything.
     pub stop: CancellationToken,
 }
@@ -131,6 +133,7 @@ impl Server {
             waiting: HashMap::new(),
             commands: commands.clone(),
             forwards: forwards.clone(),
+            done: self.done.clone(),
             over: over.clone(),
         };
         let shut = self.gate.clone();
@@ -237,6 +240,7 @@ struct Login {
     waiting: HashMap<ChannelId, Channel<Msg>>,
     commands: TaskTracker,
     forwards: TaskTracker,
+    done: watch::Sender<u64>,
     /// The connection is over: what goes through it ends, whatever its far end does.
     over: CancellationToken,
 }
@@ -319,8 +323,11 @@ impl Handler for Login {
         };
         session.channel_success(id)?;
         let (dir, command, handle) = (self.dir.clone(), command.to_owned(), session.handle());
-        self.commands
-            .spawn(async move { exec::run(&dir, &command, channel, handle).await });
+        let done = self.done.clone();
+        self.commands.spawn(async move {
+            exec::run(&dir, &command, channel, handle).await;
+            done.send_modify(|count| *count += 1);
+        });
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Deliver, delivery, faults::Faults, journal::Journal, seed::Bot, socket::Sockets, state::State,
 };
-use crate::sandbox::fault::Fault;
+use crate::sandbox::fault::{Fault, FaultState, NodeState};
 
 /// How many changes a slow page may lag behind before it has to read everything again.
 pub(super) const LAG: usize = 4_096;
@@ -23,6 +23,8 @@ pub(super) struct Core {
     pub(super) signing_secret: String,
     pub(super) commands: Value,
     pub(super) other_faults: Vec<Arc<dyn Fault>>,
+    /// What is broken, and how the nodes are, as the pages know it.
+    pub(super) told: Mutex<(Vec<FaultState>, Vec<NodeState>)>,
     pub(super) deliver: Mutex<Deliver>,
     pub(super) http: reqwest::Client,
     pub(super) faults: Faults,

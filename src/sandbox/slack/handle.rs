@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::PoisonError, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     clicks::{self, Click},
     people,
 };
-use crate::sandbox::fault::Fault;
+use crate::sandbox::fault::{Fault, FaultState, NodeState};
 
 /// How many newest messages of a channel the page shows.
 const SHOWN: usize = 500;
@@ -241,14 +241,37 @@ impl Slack {
             self.set(name, on) || self.0.other_faults.iter().any(|other| other.set(name, on));
         if known {
             self.0.journal.note("fault", name, json!({"on": on}));
-            for fault in self.list().into_iter().filter(|fault| fault.name == name) {
-                self.0.tell(&json!({"type": "fault", "fault": fault}));
-            }
-            for node in self.nodes() {
-                self.0.tell(&json!({"type": "node", "node": node}));
-            }
+            self.tell_faults();
         }
         known
+    }
+
+    /// Tells the page what is broken or mended by what happens elsewhere, until stopped.
+    pub(super) async fn tell_what_changes(self, mut changes: watch::Receiver<u64>) {
+        loop {
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            // Nobody looks: a page that opens reads everything.
+            if self.0.pages.receiver_count() > 0 {
+                self.tell_faults();
+            }
+        }
+    }
+
+    /// Tells every page what is broken or mended since they were told last, and how all of it is now.
+    fn tell_faults(&self) -> (Vec<FaultState>, Vec<NodeState>) {
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.list(), self.nodes());
+        for fault in now.0.iter().filter(|fault| !told.0.contains(fault)) {
+            self.0.tell(&json!({"type": "fault", "fault": fault}));
+        }
+        for node in now.1.iter().filter(|node| !told.1.contains(node)) {
+            self.0.tell(&json!({"type": "node", "node": node}));
+        }
+        told.clone_from(&now);
+        now
     }
 
     /// Looks again after every change until `look` finds something, or gives up.
@@ -306,7 +329,7 @@ impl Slack {
 
     /// Everything the page shows at first.
     pub(in crate::sandbox) fn page_state(&self) -> Value {
-        let (faults, nodes) = (self.list(), self.nodes());
+        let (faults, nodes) = self.tell_faults();
         let core = &self.0;
         core.with(|state| {
             let seed = &state.seed;

@@ -126,6 +126,7 @@ impl Slack {
             signing_secret: options.signing_secret,
             commands: options.commands,
             other_faults: options.faults,
+            told: Mutex::default(),
             deliver: Mutex::new(options.deliver),
             http: reqwest::Client::new(),
             faults: faults::Faults::default(),
@@ -138,6 +139,9 @@ impl Slack {
             origin,
         });
         let slack = Slack(core.clone());
+        for changes in core.other_faults.iter().filter_map(|it| it.changes()) {
+            tokio::spawn(slack.clone().tell_what_changes(changes));
+        }
         let router = Router::new()
             .route("/api/{method}", any(web::call))
             .layer(DefaultBodyLimit::max(LARGEST_CALL))
