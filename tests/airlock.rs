@@ -92,6 +92,31 @@ fn the_guides_small_looks_are_commands() {
             assert!(told.contains(wanted), "{typed}: {told}");
             assert!(told.contains("1 of 1 nodes done"), "{typed}: {told}");
         }
+        // A node that runs the bot, and its restart.
+        let unit = async || {
+            let shown = ana
+                .runs("/habops sentinel status live-builder-admin-0")
+                .await;
+            let told = words(&shown);
+            let pid = told.lines().find_map(|line| line.split_once("MainPID="));
+            let (_, pid) = pid.unwrap_or_else(|| panic!("{told}"));
+            pid.to_owned()
+        };
+        let before = unit().await;
+        ana.types("/habops sentinel restart live-builder-admin-0")
+            .await;
+        let card = world.sees("operations", "restart the bot").await;
+        ana.presses(&card, "Approve").await;
+        let done = world
+            .sees("operations", "sentinel restart: 1 of 1 nodes done")
+            .await;
+        assert!(button(&done, "sentinel status live-builder-admin-0").is_some());
+        assert_ne!(unit().await, before);
+        let ran = world.sandbox.nodes.ran("live-builder-admin-0");
+        let restarts = ran
+            .iter()
+            .filter(|line| *line == "sudo -n systemctl restart sentinel");
+        assert_eq!(restarts.count(), 1, "{ran:?}");
         // A node that does not run the bot says so.
         let told = words(&ana.runs("/habops sentinel status live-builder-api-0").await);
         assert!(

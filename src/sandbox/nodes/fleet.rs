@@ -123,6 +123,7 @@ fn node(row: &Row, machine_now: i64) -> Node {
         next_pid: 3000 + u32::try_from(spread(5, 30_000)).unwrap_or(0),
         interface: row.interface,
         runs: Vec::new(),
+        sentinel: Vec::new(),
         services: Vec::new(),
         troubles: Vec::new(),
         cures: Vec::new(),
@@ -218,6 +219,8 @@ fn past(node: &mut Node, now: i64) {
             let cured = ["live-builder-originsrv-0", "live-builder-datastore-0"];
             node.cures.extend(cured.map(str::to_owned));
         }
+        // The host of the bots, which this fleet has none of.
+        "live-builder-admin-0" => node.turn_sentinel("start"),
         "live-builder-worker-2" => {
             let pid = node.running().map_or(1, |run| run.pid);
             let at = now - 3 * HOUR;

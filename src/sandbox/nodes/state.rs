@@ -261,6 +261,8 @@ pub struct Node {
     pub interface: Interface,
     /// The lives of the Supervisor, oldest first.
     pub runs: Vec<Run>,
+    /// The lives of the sentinel bot, oldest first; none where the node does not run it.
+    pub sentinel: Vec<Run>,
     /// Its services.
     pub services: Vec<Service>,
     /// Its troubles, past and present.

@@ -1,7 +1,7 @@
 //! How a node's Supervisor and its services stop and start, well or badly, and what they say about it in the journal.
 
 use super::state::{
-    CrashLoop, Interface, Node, Quirk, Run, SECOND, Service, Step, forget, invocation,
+    CrashLoop, Interface, Node, Quirk, Run, SECOND, Service, Step, forget, invocation, mix,
 };
 
 /// How long a service of the Supervisor takes to go down or come up.
@@ -116,6 +116,30 @@ impl Node {
         if self.interface == Interface::Host {
             self.interface = Interface::Namespace;
         }
+    }
+
+    /// Stops, starts or restarts the sentinel bot.
+    pub fn turn_sentinel(&mut self, verb: &str) {
+        let now = self.now();
+        let running = self.sentinel.last_mut().filter(|run| run.until.is_none());
+        match running {
+            Some(_) if verb == "start" => return,
+            Some(run) => run.until = Some(now),
+            None => {}
+        }
+        if verb == "stop" {
+            return;
+        }
+        let pid = self.pid();
+        self.sentinel.push(Run {
+            from: now,
+            until: None,
+            pid,
+            invocation: invocation(mix(self.seed), now),
+        });
+        forget(&mut self.sentinel);
+        let said = "Sentinel is ready to rumble";
+        self.event(now, "sentinel", pid, "sentinel.service", said);
     }
 
     /// Stops a service of a running Supervisor; it is down at that time.

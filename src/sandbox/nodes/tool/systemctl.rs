@@ -1,12 +1,17 @@
-//! `systemctl` on a node: `show`, `is-active`, `status`, and the verbs that change the unit `hab-sup`.
+//! `systemctl` on a node: `show`, `is-active`, `status`, and the verbs that change a unit: `hab-sup`, and where it is `sentinel`.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::super::state::{Node, Quirk};
+use super::super::state::{Node, Quirk, Run};
 use super::Place;
+
+/// The Supervisor's unit.
+const SUPERVISOR: &str = "hab-sup";
+/// The bot that one node runs beside it.
+const SENTINEL: &str = "sentinel";
 
 /// How long systemd takes to stop or start the Supervisor: long enough to be seen, short enough for a test.
 const JOB_TAKES: Duration = Duration::from_millis(200);
@@ -72,8 +77,25 @@ pub(super) fn run(place: &mut Place<'_>, args: &[String]) -> Result<i32> {
     }
 }
 
-fn is_ours(unit: &str) -> bool {
-    unit == "hab-sup" || unit == "hab-sup.service"
+/// The lives of a unit's process, oldest first, where the node has that unit.
+fn lives<'a>(node: &'a Node, unit: &str) -> Option<&'a [Run]> {
+    match unit.strip_suffix(".service").unwrap_or(unit) {
+        SUPERVISOR => Some(&node.runs),
+        SENTINEL if !node.sentinel.is_empty() => Some(&node.sentinel),
+        _ => None,
+    }
+}
+
+fn description(unit: &str) -> &'static str {
+    if unit.starts_with(SENTINEL) {
+        "Sentinel bot"
+    } else {
+        "Habitat Supervisor"
+    }
+}
+
+fn is_alive(runs: &[Run]) -> Option<&Run> {
+    runs.last().filter(|run| run.until.is_none())
 }
 
 fn full_name(unit: &str) -> String {
@@ -95,9 +117,9 @@ pub(super) fn version(systemd: u32) -> &'static str {
 
 /// The properties in systemd's own order, which is not the order they are asked for.
 fn properties_of(node: &Node, unit: &str) -> Vec<(&'static str, String)> {
-    let ours = is_ours(unit);
-    let run = node.running().filter(|_| ours);
-    let last = node.runs.last().filter(|_| ours);
+    let runs = lives(node, unit);
+    let ours = runs.is_some();
+    let (run, last) = (runs.and_then(is_alive), runs.and_then(<[Run]>::last));
     let pid = run.map_or(0, |run| run.pid);
     let stamp = |time: Option<i64>| time.map(stamp).unwrap_or_default();
     let monotonic = |time: Option<i64>| {
@@ -121,7 +143,7 @@ fn properties_of(node: &Node, unit: &str) -> Vec<(&'static str, String)> {
         (
             "Description",
             if ours {
-                "Habitat Supervisor".into()
+                description(unit).into()
             } else {
                 full_name(unit)
             },
@@ -178,7 +200,7 @@ fn show(
 }
 
 fn is_active(place: &mut Place<'_>, node: &Node, unit: &str, quiet: bool) -> Result<i32> {
-    let active = is_ours(unit) && node.running().is_some();
+    let active = lives(node, unit).and_then(is_alive).is_some();
     if !quiet {
         writeln!(place.out, "{}", if active { "active" } else { "inactive" })?;
     }
@@ -186,15 +208,16 @@ fn is_active(place: &mut Place<'_>, node: &Node, unit: &str, quiet: bool) -> Res
 }
 
 fn status(place: &mut Place<'_>, node: &Node, unit: &str) -> Result<i32> {
-    if !is_ours(unit) {
-        return place.refuse(4, &format!("Unit {} could not be found.", full_name(unit)));
-    }
-    writeln!(place.out, "● hab-sup.service - Habitat Supervisor")?;
+    let name = full_name(unit);
+    let Some(runs) = lives(node, unit) else {
+        return place.refuse(4, &format!("Unit {name} could not be found."));
+    };
+    writeln!(place.out, "● {name} - {}", description(unit))?;
     writeln!(
         place.out,
-        "   Loaded: loaded (/etc/systemd/system/hab-sup.service; enabled; vendor preset: enabled)"
+        "   Loaded: loaded (/etc/systemd/system/{name}; enabled; vendor preset: enabled)"
     )?;
-    let Some(run) = node.running() else {
+    let Some(run) = is_alive(runs) else {
         writeln!(place.out, "   Active: inactive (dead)")?;
         return Ok(3);
     };
@@ -215,11 +238,16 @@ fn change(place: &mut Place<'_>, verb: &str, unit: &str) -> Result<i32> {
         );
         return place.refuse(1, &words);
     }
-    if !is_ours(unit) {
+    let node = place.node()?;
+    if lives(&node, unit).is_none() {
         return place.refuse(
             5,
             &format!("Failed to {verb} {0}: Unit {0} not found.", full_name(unit)),
         );
+    }
+    if unit.starts_with(SENTINEL) {
+        Node::change(place.dir, |node| node.turn_sentinel(verb))?;
+        return Ok(0);
     }
     if verb != "start" {
         Node::change(place.dir, Node::stop_supervisor)?;
