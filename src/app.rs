@@ -80,7 +80,13 @@ pub fn catalogue(config: &Config) -> Result<Catalogue> {
         Some(dir) => Catalogue::with_overlay(dir, &config.catalogue.replace),
         None => Catalogue::embedded(),
     };
-    read.map_err(|faults| anyhow!("{faults}"))
+    let mut catalogue = read.map_err(|faults| anyhow!("{faults}"))?;
+    let second = &config.policy.confirm.second_person;
+    catalogue.commands = catalogue
+        .commands
+        .with_second_person(second)
+        .map_err(|why| anyhow!("policy.confirm.second_person: {why}"))?;
+    Ok(catalogue)
 }
 
 /// Puts together what a command travels through. `slack` is absent at a terminal.

@@ -300,12 +300,15 @@ pub struct ConfirmPolicy {
     /// How long a confirmation stays open. Default 5 m.
     #[serde(with = "crate::domain::duration")]
     pub expires: Duration,
+    /// Commands that need a yes from somebody other than the asker, such as `restart`. Default: what each command's own file says.
+    pub second_person: Vec<String>,
 }
 
 impl Default for ConfirmPolicy {
     fn default() -> Self {
         Self {
             expires: Duration::from_mins(5),
+            second_person: Vec::new(),
         }
     }
 }

@@ -339,6 +339,33 @@ impl Commands {
         }
     }
 
+    /// The same, where these commands wait for somebody other than the asker, whatever their own files say; or what is wrong with a name.
+    pub fn with_second_person(mut self, names: &[String]) -> Result<Self, String> {
+        for name in names {
+            let near = || nearest(name, self.by_name.keys().map(CommandName::as_str));
+            let Some(spec) = self.get(name) else {
+                let near = near().map(|near| format!("; did you mean `{near}`?"));
+                return Err(format!(
+                    "there is no command `{name}`{}",
+                    near.unwrap_or_default()
+                ));
+            };
+            let is_named = |confirm: &&Confirm| matches!(confirm, Confirm::Named(_));
+            if !spec.changes {
+                return Err(format!("`{name}` changes nothing, so nobody confirms it"));
+            }
+            if spec.confirm.values().iter().any(is_named) {
+                return Err(format!("`{name}` waits for the person it names already"));
+            }
+            let spec = CommandSpec {
+                confirm: ByEnvironment::Everywhere(Confirm::SecondPerson),
+                ..CommandSpec::clone(spec)
+            };
+            self.by_name.insert(spec.name.clone(), Arc::new(spec));
+        }
+        Ok(self)
+    }
+
     /// The command of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<CommandSpec>> {
         self.by_name.get(&CommandName::from(name))
