@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::output::{Output, Part, Status};
+use super::{
+    ids::OperationId,
+    output::{Output, Part, Status},
+};
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -36,6 +39,9 @@ pub struct Refusal {
     /// A command that would help, offered as a button.
     #[serde(default)]
     pub next: Option<(String, String)>,
+    /// The operation that stands in the way; whoever shows the refusal links to its message.
+    #[serde(default)]
+    pub because_of: Option<OperationId>,
 }
 
 /// Kinds of refusal.
@@ -68,6 +74,7 @@ impl Refusal {
             kind: RefusalKind::Usage,
             said: said.into(),
             next: None,
+            because_of: None,
         }
     }
 
@@ -77,6 +84,7 @@ impl Refusal {
             kind: RefusalKind::Denied,
             said: said.into(),
             next: None,
+            because_of: None,
         }
     }
 
@@ -86,6 +94,7 @@ impl Refusal {
             kind: RefusalKind::NotNow,
             said: said.into(),
             next: None,
+            because_of: None,
         }
     }
 
@@ -93,6 +102,13 @@ impl Refusal {
     #[must_use]
     pub fn or_else(mut self, label: impl Into<String>, command: impl Into<String>) -> Self {
         self.next = Some((label.into(), command.into()));
+        self
+    }
+
+    /// On account of another operation.
+    #[must_use]
+    pub fn because_of(mut self, operation: OperationId) -> Self {
+        self.because_of = Some(operation);
         self
     }
 

@@ -2,8 +2,13 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{Result, Work};
-use crate::domain::{failure::Refusal, operation::Operation, records::Touch};
+use super::{Look, Result, Work};
+use crate::domain::{
+    failure::Refusal, node::Node, operation::Operation, records::Touch, service::Services,
+};
+
+/// The unit of every node's Supervisor.
+pub const SUPERVISOR: &str = "hab-sup";
 
 /// The pipeline's side of it, for the operation of one [`Work`].
 pub trait Hold: Send + Sync {
@@ -12,6 +17,19 @@ pub trait Hold: Send + Sync {
 
     /// Writes that the node is touched now. `false` where another process has taken over the operation.
     fn touch(&self, touch: Touch) -> BoxFuture<'_, anyhow::Result<bool>>;
+}
+
+impl Look {
+    /// Refused where another operation has one of these locks: earlier than the change itself could tell.
+    pub async fn nobody_holds(&self, names: &[String]) -> Result<()> {
+        let Some(holder) = self.records.lock_holder(names).await? else {
+            return Ok(());
+        };
+        match self.records.operation(holder).await? {
+            Some(holder) => Err(held_by(&holder).into()),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Work {
@@ -46,4 +64,17 @@ pub fn held_by(holder: &Operation) -> Refusal {
         holder.actor, holder.text
     ))
     .or_else(format!("why {id}"), format!("why {id}"))
+    .because_of(id)
+}
+
+/// The name of the lock of one service on a node; the Supervisor is one of them.
+pub fn lock_of(node: &Node, service: &str) -> String {
+    format!("node:{}:{service}", node.name)
+}
+
+/// The names of the locks of all that can run on a node: of its Supervisor, and of every service of the fleet.
+pub fn locks_of_whole(node: &Node, services: &Services) -> Vec<String> {
+    let services = services.iter().map(|(_, service)| service.name.as_str());
+    let all = std::iter::once(SUPERVISOR).chain(services);
+    all.map(|service| lock_of(node, service)).collect()
 }

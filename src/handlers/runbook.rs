@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Handler, Look, Result, Work, hosts};
+use super::{Handler, Look, Result, Work, hold, hosts};
 use crate::{
     clients::ssh::{Command, End, Host, Output as Answer},
     domain::{
@@ -15,6 +15,7 @@ use crate::{
         journey::{Cleared, Outcome, Proposal},
         node::Node,
         output::{HostOutcome, HostState, Output, Part, Status},
+        records::Touch,
     },
 };
 
@@ -57,6 +58,9 @@ impl Handler for RunbookHandler {
         };
         let plan = filled(runbook, &args, look.asked.spec.changes);
         let nodes = &look.asked.nodes;
+        if look.asked.spec.changes && !look.asked.flags.by_hand {
+            look.nobody_holds(&locks(nodes, look)).await?;
+        }
         let names: Vec<String> = nodes.iter().map(|node| node.name.to_string()).collect();
         let steps = plan
             .steps
@@ -95,10 +99,13 @@ impl Handler for RunbookHandler {
     async fn run(plan: &Cleared<Plan>, work: &Work) -> Result<Outcome> {
         let nodes = plan.authorized().nodes();
         let plan = plan.plan();
-        let stops_at_failure = work.look.asked.spec.changes;
+        let changes = work.look.asked.spec.changes;
+        if changes {
+            work.lock(&locks(nodes, &work.look)).await?;
+        }
         let (mut rows, mut logs, mut failed) = (Vec::new(), Vec::new(), false);
         for group in nodes.chunks(plan.at_once.max(1)) {
-            if work.stopped() || (failed && stops_at_failure) {
+            if work.stopped() || (failed && changes) {
                 rows.extend(group.iter().map(|node| {
                     skipped(
                         node,
@@ -147,6 +154,15 @@ impl Handler for RunbookHandler {
         });
         lines.collect()
     }
+}
+
+/// What a change holds while it runs: all of its nodes, whatever its steps do there.
+fn locks(nodes: &[Node], look: &Look) -> Vec<String> {
+    let services = &look.settings.services;
+    let locks = nodes
+        .iter()
+        .map(|node| hold::locks_of_whole(node, services));
+    locks.flatten().collect()
 }
 
 /// The commands to offer with the result.
@@ -209,6 +225,20 @@ fn skipped(node: &Node, why: &str) -> HostOutcome {
     }
 }
 
+/// A change is written down before it reaches the node (law 5).
+async fn may_begin(node: &Node, work: &Work) -> std::result::Result<(), String> {
+    let spec = &work.look.asked.spec;
+    if !spec.changes {
+        return work.may_touch().await;
+    }
+    let touch = Touch {
+        node: node.name.to_string(),
+        what: spec.name.to_string(),
+        forced: None,
+    };
+    work.touch(touch).await
+}
+
 /// Every step on one node, until one does not end as it should.
 async fn on_node(node: &Node, plan: &Plan, work: &Work) -> (HostOutcome, String) {
     let outcome = |state, said: String| HostOutcome {
@@ -218,7 +248,7 @@ async fn on_node(node: &Node, plan: &Plan, work: &Work) -> (HostOutcome, String)
         facts: Vec::new(),
     };
     let mut text = String::new();
-    if let Err(why) = work.may_touch().await {
+    if let Err(why) = may_begin(node, work).await {
         return (outcome(HostState::Skipped, why), text);
     }
     let host = Host::from(node);

@@ -1,11 +1,14 @@
 //! What an outcome does to habops' own records, and what is to be seen of it: the card, the announcement, the link.
 
+use tracing::warn;
+
 use super::{
     Pipeline,
     outbox::{Seen, at_place},
 };
 use crate::domain::{
-    ids::{ChannelId, IncidentId},
+    failure::{Failure, Refusal},
+    ids::{ChannelId, IncidentId, MessageTs},
     incident::{Home, Incident},
     journey::{Effect, OpenAt, Redacted, Routed, redact},
     message::{Carrier, Destination, Lane, MessageKey, Under, Wish},
@@ -224,27 +227,55 @@ impl Pipeline {
         let Some(found) = open.iter().find(|known| known.id == incident) else {
             return output;
         };
-        let Some(url) = &self.parts.settings.team_url else {
+        let url = match &found.home {
+            Home::Card { channel, ts } => self.url(channel, ts.as_ref()),
+            Home::Channel(channel) => self.url(channel, None),
+            Home::Nowhere => None,
+        };
+        let label = format!("{} · {}", found.id, found.title);
+        linked(output, label, url)
+    }
+
+    /// A failure as an output, with a link to the message of the operation that stands in the way.
+    pub(super) async fn output_of(&self, failure: &Failure, reference: &str) -> Output {
+        let output = failure.output(reference);
+        let Failure::Refused(Refusal {
+            because_of: Some(id),
+            ..
+        }) = failure
+        else {
             return output;
         };
-        let base = url.trim_end_matches('/');
-        let url = match &found.home {
-            Home::Card {
-                channel,
-                ts: Some(ts),
-            } => format!(
-                "{base}/archives/{channel}/p{}",
-                ts.as_str().replace('.', "")
-            ),
-            Home::Card { channel, ts: None } | Home::Channel(channel) => {
-                format!("{base}/archives/{channel}")
+        match self
+            .parts
+            .store
+            .message_ts(&MessageKey::operation(*id))
+            .await
+        {
+            Ok(Some((channel, ts))) => {
+                linked(output, id.to_string(), self.url(&channel, Some(&ts)))
             }
-            Home::Nowhere => return output,
-        };
-        output.with(Part::Link {
-            label: format!("{} · {}", found.id, found.title),
-            url,
-        })
+            Ok(None) => output,
+            Err(error) => {
+                warn!("the message of {id} cannot be looked up: {error}");
+                output
+            }
+        }
+    }
+
+    /// Where a channel or a message of it is to be seen.
+    fn url(&self, channel: &ChannelId, ts: Option<&MessageTs>) -> Option<String> {
+        let base = self.parts.settings.team_url.as_ref()?.trim_end_matches('/');
+        let message = ts.map(|ts| format!("/p{}", ts.as_str().replace('.', "")));
+        let message = message.unwrap_or_default();
+        Some(format!("{base}/archives/{channel}{message}"))
+    }
+}
+
+fn linked(output: Output, label: String, url: Option<String>) -> Output {
+    match url {
+        Some(url) => output.with(Part::Link { label, url }),
+        None => output,
     }
 }
 

@@ -124,17 +124,10 @@ impl Pipeline {
                 Err(anyhow!("{} ended in the middle by a fault of habops", spec.name).into())
             }
         };
-        let outcome = outcome.unwrap_or_else(|failure| {
-            match &failure {
-                Failure::Broken(broken) => {
-                    tracing::error!("{} broke: {broken:#}", operation.id);
-                }
-                Failure::Refused(refusal) => {
-                    self.parts.counts.refusals.count(&[refusal.kind.word()]);
-                }
-            }
-            failure.output(&operation.id.to_string()).into()
-        });
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(failure) => self.fell_short(&operation, &failure).await,
+        };
         // A refusal is the asker's alone, unless everybody waits for the end of what they saw begin.
         if outcome.output.status == Status::Refused && !shown.load(Ordering::Relaxed) {
             seen = seen.by_the_asker(&operation);
@@ -306,6 +299,18 @@ impl Pipeline {
             choices: vec![choice],
         };
         (ask, offer)
+    }
+
+    /// A run that was refused or broke: told once in the log, counted, and said.
+    async fn fell_short(&self, operation: &Operation, failure: &Failure) -> Outcome {
+        match failure {
+            Failure::Broken(broken) => tracing::error!("{} broke: {broken:#}", operation.id),
+            Failure::Refused(refusal) => {
+                self.parts.counts.refusals.count(&[refusal.kind.word()]);
+            }
+        }
+        let reference = operation.id.to_string();
+        self.output_of(failure, &reference).await.into()
     }
 
     /// Carries out what an outcome asks of other operations; the judgement becomes the output.

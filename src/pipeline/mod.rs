@@ -239,7 +239,7 @@ impl Pipeline {
                 State::Failed
             }
         };
-        let output = failure.output(&id.to_string());
+        let output = self.output_of(&failure, &id.to_string()).await;
         if let Err(unwritten) = self.write_end(case, state, output).await {
             error!("the end of {id} cannot be written: {unwritten:#}");
         }
