@@ -1,13 +1,14 @@
 //! Buttons: each carries the opaque id of a stored offer, judged by whoever presses it, now.
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tracing::{error, warn};
 
 use super::{Case, Pipeline, execute::entered_again, outbox::at_place};
 use crate::{
     domain::{
         actor::Actor,
-        command::CommandSpec,
+        command::{ArgKind, CommandSpec, Commands},
         failure::{Failure, Refusal},
         ids::OperationId,
         inbound::{Ack, Pressed, Typed, Via},
@@ -48,7 +49,7 @@ impl Pipeline {
                     if let Failure::Broken(broken) = &failure {
                         error!("a click broke: {broken:#}");
                     }
-                    failure.output("a click")
+                    pipeline.output_of(&failure, "a click").await
                 }
             };
             pipeline.tell_presser(&key, &pressed, answer).await;
@@ -183,7 +184,8 @@ impl Pipeline {
         let operation = self.existing(id).await?;
         entered_again(&operation)?;
         let key = format!("retry:{id}:{}", self.now());
-        let text = again(&operation, &self.parsed(&operation)?);
+        let parsed = self.parsed(&operation)?;
+        let text = again(&operation, &parsed, &self.parts.commands, self.now())?;
         let title = format!("Entered again: {text}");
         let refused = self
             .enter_again(key, text, actor.clone(), operation.whence.clone())
@@ -316,7 +318,12 @@ fn whence(pressed: &Pressed) -> Whence {
 }
 
 /// The command to enter again: after a partial result only for the nodes where it was not done, begun or not.
-fn again(operation: &Operation, parsed: &Parsed) -> String {
+fn again(
+    operation: &Operation,
+    parsed: &Parsed,
+    commands: &Commands,
+    now: Timestamp,
+) -> Result<String, Refusal> {
     let rows = operation.output.iter().flat_map(|output| &output.parts);
     let hosts: Vec<_> = rows
         .filter_map(|part| match part {
@@ -330,24 +337,57 @@ fn again(operation: &Operation, parsed: &Parsed) -> String {
         .filter(|host| host.state != HostState::Done)
         .map(|host| host.node.as_str())
         .collect();
+    let text = &operation.text;
     if !parsed.takes_target() || missed.is_empty() || missed.len() == hosts.len() {
-        return operation.text.clone();
+        return Ok(text.clone());
     }
-    let (name, missed) = (parsed.spec().name.as_str(), missed.join(","));
-    let rest = operation.text.get(name.len()..).unwrap_or_default();
-    match parsed.target() {
-        Some(typed) => format!("{name}{}", rest.replacen(typed, &missed, 1)),
-        None => format!("{name} {missed}{rest}"),
-    }
+    let missed = missed.join(",");
+    let Some(typed) = parsed.target() else {
+        let name = parsed.spec().name.as_str();
+        let rest = text.get(name.len()..).unwrap_or_default();
+        return Ok(format!("{name} {missed}{rest}"));
+    };
+    for_other_nodes(text, typed, &missed, commands, now).ok_or_else(|| {
+        Refusal::usage(format!(
+            "`{text}` cannot be entered again by itself. Type it for what was missed: {missed}."
+        ))
+    })
+}
+
+/// The line with other nodes as its target and everything else as it was; a word that only happens to be equal stays.
+fn for_other_nodes(
+    text: &str,
+    typed: &str,
+    nodes: &str,
+    commands: &Commands,
+    now: Timestamp,
+) -> Option<String> {
+    let but_for_nodes = |parsed: &Parsed| {
+        let specs = parsed.spec().args.iter();
+        let mut args = parsed.args().clone();
+        for spec in specs.filter(|spec| spec.kind == ArgKind::Target) {
+            args.remove(&spec.name);
+        }
+        (args, parsed.flags().clone())
+    };
+    let before = parse(text, commands, now).ok()?;
+    text.match_indices(typed).find_map(|(at, _)| {
+        let entered = format!("{}{nodes}{}", &text[..at], &text[at + typed.len()..]);
+        let after = parse(&entered, commands, now).ok()?;
+        let is_it = after.spec().name == before.spec().name
+            && after.target() == Some(nodes)
+            && but_for_nodes(&after) == but_for_nodes(&before);
+        is_it.then_some(entered)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use rstest::rstest;
 
     use super::{
-        Actor, HostState, Operation, OperationId, Output, Part, Status, Via, Whence, again,
+        Actor, HostState, Operation, OperationId, Output, Part, Status, Timestamp, Via, Whence,
+        again,
     };
     use crate::{
         catalogue::Catalogue,
@@ -358,6 +398,9 @@ mod tests {
     #[case::some_missed("status live", &[("a", HostState::Done), ("b", HostState::Failed), ("c", HostState::Unreachable)], "status b,c")]
     #[case::not_begun("status live --here", &[("a", HostState::Done), ("b", HostState::Failed), ("c", HostState::Skipped)], "status b,c --here")]
     #[case::no_target_typed("status --here", &[("a", HostState::Done), ("b", HostState::Unreachable)], "status b --here")]
+    #[case::an_equal_word_stays("logs --grep live live --reason live", &[("a", HostState::Done), ("b", HostState::Failed)], "logs --grep live b --reason live")]
+    #[case::a_part_of_a_word_stays("logs --grep a-live \"live\"", &[("a", HostState::Done), ("b", HostState::Failed)], "logs --grep a-live \"b\"")]
+    #[case::a_part_of_the_command_stays("restart re --reason x", &[("a", HostState::Done), ("b", HostState::Failed)], "restart b --reason x")]
     #[case::all_missed("status live", &[("a", HostState::Failed)], "status live")]
     #[case::none_missed("status live", &[("a", HostState::Done)], "status live")]
     #[case::no_nodes("incident list", &[], "incident list")]
@@ -386,6 +429,6 @@ mod tests {
         );
         let output = Output::new(Status::Partly, "").with(Part::Hosts(rows.collect()));
         operation.output = Some(output);
-        assert_eq!(again(&operation, &parsed), entered);
+        assert_eq!(again(&operation, &parsed, &commands, now).unwrap(), entered);
     }
 }
