@@ -7,9 +7,20 @@ use std::{
     io::Write as _,
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
+    sync::LazyLock,
 };
 
-use habops::catalogue::Catalogue;
+use habops::{
+    catalogue::Catalogue,
+    domain::{command::Commands, service::Services},
+};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    string::string_regex,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::json;
 
 use super::world::{World, people::button, words};
 
@@ -97,6 +108,21 @@ const BREAKS: &[(&str, &str, &str)] = &[
         "diagnose {node}",
         "diagnose {node} --now",
     ),
+    (
+        "a cure on the node itself",
+        "at_least = 3",
+        "cured_on = [\"router\"]\nat_least = 3",
+    ),
+    (
+        "a cure of nobody's lines",
+        "roles = [\"router\"]",
+        "cured_on = [\"jobsrv\"]",
+    ),
+    (
+        "a cure's typo",
+        "at_least = 3",
+        "cured_on = [\"jobsvr\"]\nat_least = 3",
+    ),
     ("a symptom's node", "{environment}/api", "{node}"),
     ("an odd word", "\"login\"", "\"log in\""),
     (
@@ -175,6 +201,8 @@ fn an_overlay_neither_takes_a_known_name_nor_changes_the_command() {
     insta::assert_snapshot!(overlaid(&OURS.replace("cache-cold", "api-timeout")).unwrap_err(), @r##"DIR/diagnose.toml:2: signature.name: there is a signature `api-timeout` already"##);
     insta::assert_snapshot!(overlaid(&format!("handler = \"diagnose\"\n{OURS}")).unwrap_err(), @r##"DIR/diagnose.toml:1: handler: no such key"##);
 }
+
+static KNOWN: LazyLock<Commands> = LazyLock::new(|| Catalogue::embedded().unwrap().commands);
 
 /// Lines as Builder's services write them, on nodes of which role, and the issue that each is a sign of.
 const LINES: &[(&str, &str, &str)] = &[
@@ -315,8 +343,7 @@ fn greps(filter: &str, line: &str) -> bool {
 
 #[test]
 fn each_known_line_is_the_sign_of_its_issue_and_passes_the_filter_on_the_node() {
-    let commands = Catalogue::embedded().unwrap().commands;
-    let known = commands.known_issues();
+    let known = KNOWN.known_issues();
     let mut untried: BTreeSet<&str> = known
         .signatures
         .iter()
@@ -329,15 +356,82 @@ fn each_known_line_is_the_sign_of_its_issue_and_passes_the_filter_on_the_node() 
             .map(|one| one.name.as_str())
             .collect();
         assert_eq!(found, [*issue], "{line}");
-        let filter = known.filter(&role).unwrap();
-        assert!(greps(&filter, line), "{filter} does not pass {line}");
-        assert!(!greps(
-            &filter,
-            "builder-api.live(O): INFO:habitat_builder_api::server: all is well"
-        ));
+        let filter = known.filter(&role, &[]).unwrap().unwrap();
+        let json = |line: &str| json!({ "MESSAGE": line }).to_string();
+        let dull = "builder-api.live(O): INFO:habitat_builder_api::server: all is well";
+        // Typed by a person over plain lines, and run by habops over journalctl's JSON.
+        let both = [
+            (
+                filter.as_str().to_owned(),
+                (*line).to_owned(),
+                dull.to_owned(),
+            ),
+            (filter.for_grep(), json(line), json(dull)),
+        ];
+        for (filter, line, dull) in both {
+            assert!(greps(&filter, &line), "{filter} does not pass {line}");
+            assert!(!greps(&filter, &dull), "{filter} passes {dull}");
+        }
         untried.remove(issue);
     }
     assert!(untried.is_empty(), "no line is tried for {untried:?}");
+}
+
+/// The lines among these that the real `grep -E` lets through.
+fn let_through(filter: &str, lines: &[String]) -> usize {
+    let mut grep = Command::new("grep")
+        .args(["-a", "-E", "-c", "-e", filter])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = grep.stdin.take().unwrap();
+    for line in lines {
+        writeln!(input, "{line}").unwrap();
+    }
+    drop(input);
+    let counted = grep.wait_with_output().unwrap();
+    let counted = String::from_utf8(counted.stdout).unwrap();
+    counted.trim().parse().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::default() })]
+
+    /// Fails when a signature is left out of the filter, when a role's is looked for on another, or when `for_grep` writes a quote as
+    /// JSON does not.
+    #[test]
+    fn whatever_fits_a_signature_is_its_sign_and_reaches_us_from_the_node(
+        before in "[ -~ä]{0,30}",
+        after in "[ -~ä]{0,30}",
+        seed in any::<u64>(),
+    ) {
+        let known = KNOWN.known_issues();
+        let mut random = TestRunner::new_with_rng(
+            ProptestConfig::default(),
+            TestRng::from_seed(RngAlgorithm::ChaCha, &seed.to_le_bytes().repeat(4)),
+        );
+        let roles = Services::default();
+        let roles: BTreeSet<&str> = roles.iter().map(|(_, service)| service.role.as_str()).collect();
+        for role in roles {
+            let role = role.into();
+            let mut lines = Vec::new();
+            for signature in &known.signatures {
+                // What the pattern leaves open is printable, as in a journal.
+                let pattern = signature.pattern.as_str().replace(r#"[^"]"#, "[ !#-~]");
+                let fitting = string_regex(&pattern).unwrap().new_tree(&mut random).unwrap().current();
+                let line = format!("{before}{fitting}{after}");
+                let means = known.of_line(&role, &line).any(|found| found.name == signature.name);
+                prop_assert_eq!(means, signature.is_on(&role), "{}: {}", signature.name, line);
+                if means {
+                    lines.push(json!({ "MESSAGE": line }).to_string());
+                }
+            }
+            let filter = known.filter(&role, &[]).unwrap().unwrap();
+            prop_assert_eq!(let_through(&filter.for_grep(), &lines), lines.len(), "{}: {:#?}", role, lines);
+        }
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{
     command::Commands,
+    ids::NodeRole,
     known_issue::{KnownIssues, Level, Signature, Suggestion, Symptom},
     nearest::nearest,
     parse::parse,
@@ -130,8 +131,8 @@ fn signature(
     suggestions: &mut Vec<(String, At<Suggestion>)>,
 ) -> Option<At<Signature>> {
     section.only(&[
-        "name", "roles", "pattern", "before", "at_least", "within", "level", "means", "look_at",
-        "next", "source",
+        "name", "roles", "cured_on", "pattern", "before", "at_least", "within", "level", "means",
+        "look_at", "next", "source",
     ]);
     section.needs("name", "lower case words joined by hyphens");
     section.needs("pattern", "what is found in a line");
@@ -141,10 +142,8 @@ fn signature(
         let reason = format!("`{}` is not a name like `api-timeout`", name.value);
         section.fault(name.line, "name", reason);
     }
-    let roles = section.texts("roles").unwrap_or_default();
-    for role in &roles {
-        check_role(section, role);
-    }
+    let roles = roles(section, "roles");
+    let cured_on = roles_of_cure(section, &roles);
     let pattern = pattern(section, "pattern");
     let before = pattern_before(section);
     let (at_least, within) = window(section);
@@ -164,7 +163,8 @@ fn signature(
         line: section.line_of("name"),
         value: Signature {
             name: name?.value,
-            roles: roles.into_iter().map(|role| role.value.into()).collect(),
+            roles,
+            cured_on,
             pattern: pattern?,
             before,
             at_least,
@@ -217,8 +217,30 @@ fn sentence(section: &Section<'_>, key: &str, what: &str) -> Option<String> {
     Some(text.value)
 }
 
+fn roles(section: &Section<'_>, key: &str) -> Vec<NodeRole> {
+    let roles = section.texts(key).unwrap_or_default();
+    for role in &roles {
+        check_role(section, key, role);
+    }
+    roles.into_iter().map(|role| role.value.into()).collect()
+}
+
+/// Whoever restarts another node must know which journal to watch.
+fn roles_of_cure(section: &Section<'_>, writers: &[NodeRole]) -> Vec<NodeRole> {
+    let cured_on = roles(section, "cured_on");
+    let line = section.line_of("cured_on");
+    if !cured_on.is_empty() && writers.is_empty() {
+        section.fault(line, "cured_on", "needs `roles`: whose journal shows it");
+    }
+    if let Some(both) = cured_on.iter().find(|role| writers.contains(role)) {
+        let reason = format!("`{both}` is among `roles`, so its own journal shows it");
+        section.fault(line, "cured_on", reason);
+    }
+    cured_on
+}
+
 /// A role's typo would make a signature silent; a role that is like none of Builder's is a fleet's own.
-fn check_role(section: &Section<'_>, role: &At<String>) {
+fn check_role(section: &Section<'_>, key: &str, role: &At<String>) {
     let services = Services::default();
     let known: Vec<&str> = services
         .iter()
@@ -231,13 +253,13 @@ fn check_role(section: &Section<'_>, role: &At<String>) {
     match near {
         Some(near) => section.fault(
             role.line,
-            "roles",
+            key,
             format!("there is no role `{}`; did you mean `{near}`?", role.value),
         ),
         None if lower_word(&role.value) => {}
         None => section.fault(
             role.line,
-            "roles",
+            key,
             format!("`{}` is not a role like `api`", role.value),
         ),
     }

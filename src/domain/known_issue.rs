@@ -13,6 +13,7 @@ use regex::Regex;
 use super::{
     ids::{Environment, NodeName, NodeRole},
     nearest::nearest,
+    pattern::Pattern,
 };
 
 /// How long before a line another one may stand that tells what it is about.
@@ -38,6 +39,8 @@ pub struct Signature {
     pub name: String,
     /// Nodes of which roles write it; every node where empty.
     pub roles: Vec<NodeRole>,
+    /// A restart of which other roles cures it: those nodes' own journals do not show it.
+    pub cured_on: Vec<NodeRole>,
     /// Found anywhere in a line. Means the same to `grep -E`, to `journalctl --grep` and here.
     pub pattern: Regex,
     /// Found in a line shortly before, its group tells which service the line is about.
@@ -155,15 +158,16 @@ impl KnownIssues {
             .filter(move |signature| signature.pattern.is_match(line))
     }
 
-    /// A pattern that lets through whatever [`Tally`] needs to see of such a node's journal, for `journalctl --grep` and `grep -E`
-    /// on the node. Absent where there is nothing to look for.
-    pub fn filter(&self, role: &NodeRole) -> Option<String> {
-        let patterns: Vec<&str> = self
-            .on(role)
-            .flat_map(|signature| std::iter::once(&signature.pattern).chain(&signature.before))
-            .map(Regex::as_str)
-            .collect();
-        (!patterns.is_empty()).then(|| patterns.join("|"))
+    /// Errors in the journals of other nodes that a restart of a node of that role cures.
+    pub fn cured_on<'a>(&'a self, role: &'a NodeRole) -> impl Iterator<Item = &'a Signature> {
+        self.signatures
+            .iter()
+            .filter(move |one| one.level == Level::Error && one.cured_on.contains(role))
+    }
+
+    /// [`filter`] for what nodes of that role may write.
+    pub fn filter(&self, role: &NodeRole, also: &[&str]) -> Result<Option<Pattern>, String> {
+        filter(self.on(role), also)
     }
 
     /// The signature of that name.
@@ -185,6 +189,22 @@ impl KnownIssues {
             self.symptoms.iter().map(|symptom| symptom.word.as_str()),
         )
     }
+}
+
+/// A pattern that lets through whatever [`Tally`] needs to see of a journal for these signatures, and `also` what is found by those.
+/// Absent where there is nothing to look for; the fault says why so much cannot be looked for at once.
+pub fn filter<'a>(
+    signatures: impl Iterator<Item = &'a Signature>,
+    also: &[&'a str],
+) -> Result<Option<Pattern>, String> {
+    let known = signatures
+        .flat_map(|signature| std::iter::once(&signature.pattern).chain(&signature.before))
+        .map(Regex::as_str);
+    let patterns: Vec<&str> = also.iter().copied().chain(known).collect();
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    Pattern::new(&patterns.join("|")).map(Some)
 }
 
 impl Signature {
@@ -239,7 +259,7 @@ struct Count<'a> {
     /// The latest times, no more than `at_least`.
     recent: VecDeque<Timestamp>,
     reached: bool,
-    told: Option<(Timestamp, String)>,
+    told: Told,
     services: BTreeMap<String, u64>,
 }
 
@@ -277,7 +297,7 @@ impl<'a> Tally<'a> {
             example: String::new(),
             recent: VecDeque::new(),
             reached: false,
-            told: None,
+            told: Told::default(),
             services: BTreeMap::new(),
         });
         Self {
@@ -314,9 +334,7 @@ impl<'a> Tally<'a> {
 
 impl<'a> Count<'a> {
     fn line(&mut self, at: Timestamp, line: &str) -> bool {
-        if let Some(name) = self.signature.before.as_ref().and_then(|b| told(b, line)) {
-            self.told = Some((at, name));
-        }
+        self.told.hear(self.signature, at, line);
         if !self.signature.pattern.is_match(line) {
             return false;
         }
@@ -337,11 +355,10 @@ impl<'a> Count<'a> {
             .within
             .is_none_or(|within| at.duration_since(since).unsigned_abs() <= within);
         self.reached |= enough && near;
-        if let Some((when, name)) = &self.told
-            && at.duration_since(*when) <= TOLD_WITHIN
+        if let Some(name) = self.told.at(at)
             && (self.services.len() < MOST_NAMES || self.services.contains_key(name))
         {
-            *self.services.entry(name.clone()).or_default() += 1;
+            *self.services.entry(name.to_owned()).or_default() += 1;
         }
         true
     }
@@ -361,6 +378,25 @@ impl<'a> Count<'a> {
                 .max_by_key(|(_, lines)| *lines)
                 .map(|(name, _)| name),
         })
+    }
+}
+
+/// What the lines before tell of the service that a signature's line is about.
+#[derive(Default)]
+pub struct Told(Option<(Timestamp, String)>);
+
+impl Told {
+    /// One more line, in the order of time.
+    pub fn hear(&mut self, signature: &Signature, at: Timestamp, line: &str) {
+        if let Some(name) = signature.before.as_ref().and_then(|it| told(it, line)) {
+            self.0 = Some((at, name));
+        }
+    }
+
+    /// The service that a line at that time is about.
+    pub fn at(&self, at: Timestamp) -> Option<&str> {
+        let (when, name) = self.0.as_ref()?;
+        (at.duration_since(*when) <= TOLD_WITHIN).then_some(name)
     }
 }
 
@@ -387,6 +423,7 @@ mod tests {
         Signature {
             name: "it".to_owned(),
             roles: vec!["router".into()],
+            cured_on: Vec::new(),
             pattern: Regex::new(pattern).unwrap(),
             before: Some(Regex::new("protocol=([a-z]+)").unwrap()),
             at_least,

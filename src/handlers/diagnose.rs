@@ -4,6 +4,7 @@ mod reading;
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -55,15 +56,16 @@ impl Handler for Diagnose {
             return Ok(symptom(word, known, &environments)?.into());
         }
         let targets: Vec<Host> = look.asked.nodes.iter().map(Host::from).collect();
-        let answers = look
-            .clients
-            .ssh
-            .on_each(&targets, |host| reading::read(look, host, args.since))
-            .await;
-        let nodes = look.asked.nodes.iter();
-        let read: Vec<(&Node, Read<'_>)> = nodes
-            .zip(answers.into_iter().map(|(_, read)| read))
-            .collect();
+        let reads = |host| reading::read(look, host, args.since);
+        let mut answers = std::pin::pin!(look.clients.ssh.fan_out(&targets, reads));
+        let mut read: Vec<(&Node, Read<'_>)> = Vec::with_capacity(targets.len());
+        for node in &look.asked.nodes {
+            let Some((_, answer)) = answers.next().await else {
+                break;
+            };
+            read.push((node, answer));
+            work.report(Output::new(Status::Running, progress(&read, targets.len())));
+        }
         Ok(diagnosis(&read, args.since, look).into())
     }
 
@@ -71,11 +73,27 @@ impl Handler for Diagnose {
         if plan.symptom.is_some() {
             return Vec::new();
         }
-        let lines = look.asked.nodes.iter().filter_map(|node| {
-            let command = reading::command(look.commands.known_issues(), &node.role, plan.since)?;
-            hosts::by_hand(node, &command)
+        let (nodes, known) = (&look.asked.nodes, look.commands.known_issues());
+        let lines = nodes.iter().filter_map(|node| {
+            let query = reading::query(known, &node.role, plan.since, nodes.len());
+            hosts::by_hand_piped(node, &query.ok()??.by_hand())
         });
         lines.collect()
+    }
+}
+
+/// `12 of 40 journals read, known issues on 2 nodes so far`.
+fn progress(read: &[(&Node, Read<'_>)], nodes: usize) -> String {
+    let is_ill = |read: &Read<'_>| match read {
+        Read::Searched { found, .. } => found.iter().any(|sighting| sighting.reached),
+        Read::Unread { .. } => false,
+    };
+    let ill = read.iter().filter(|(_, answer)| is_ill(answer)).count();
+    let done = format!("{} of {nodes} journals read", read.len());
+    match ill {
+        0 => done,
+        1 => format!("{done}, known issues on 1 node so far"),
+        ill => format!("{done}, known issues on {ill} nodes so far"),
     }
 }
 
@@ -194,17 +212,13 @@ fn diagnosis(read: &[(&Node, Read<'_>)], since: Timestamp, look: &Look) -> Outpu
             .to_vec();
         output = output.with(Part::Table { columns, rows });
     }
-    let cut = read.iter().filter_map(|(node, answer)| match answer {
-        Read::Searched { cut: true, .. } => Some(node.name.as_str()),
-        _ => None,
-    });
-    let cut: Vec<&str> = cut.collect();
-    if !cut.is_empty() {
-        output = output.text(format!(
-            "Only the newest {} matching lines were counted on {}.",
-            reading::MOST_LINES,
-            cut.join(", ")
-        ));
+    for (node, answer) in read {
+        if let Read::Searched {
+            left: Some(left), ..
+        } = answer
+        {
+            output = output.text(format!("{}: {left}: only the newest count.", node.name));
+        }
     }
     if silent > 0 {
         output = output.with(Part::Hosts(
@@ -260,6 +274,7 @@ fn explained(output: Output, hit: &Hit<'_>) -> Output {
         signature,
         lines,
         example,
+        last,
         ..
     } = hit.sighting;
     let told = match (hit.service, &hit.sighting.service) {
@@ -280,7 +295,7 @@ fn explained(output: Output, hit: &Hit<'_>) -> Output {
         ))
         .with(Part::Log {
             of: hit.node.name.to_string(),
-            text: example.clone(),
+            text: format!("{} {example}", last.strftime("%Y-%m-%dT%H:%M:%SZ")),
         })
         .text(format!(
             "{}{told} Look at: {}",

@@ -7,9 +7,20 @@ use crate::{
 
 /// `ssh live-builder-api-0 'sudo -n hab sup status'`; nothing where the command cannot be quoted.
 pub fn by_hand(node: &Node, command: &Command) -> Option<String> {
-    let line = command.by_hand().ok()?;
+    by_hand_piped(node, std::slice::from_ref(command))
+}
+
+/// The same for commands that read each other's output.
+pub fn by_hand_piped(node: &Node, commands: &[Command]) -> Option<String> {
+    let line = piped(commands)?;
     let quoted = shlex::try_quote(&line).ok()?.into_owned();
     Some(format!("ssh {} {quoted}", node.name))
+}
+
+/// `journalctl -u hab-sup | grep -e ERROR`.
+pub fn piped(commands: &[Command]) -> Option<String> {
+    let lines: Result<Vec<String>, Error> = commands.iter().map(Command::by_hand).collect();
+    Some(lines.ok()?.join(" | "))
 }
 
 /// Why a node need not be asked: EC2 says that it does not run.

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Longest a node may search its journal.
+/// Longest a node may search its journal for a person who looks at it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A clock that is further off makes the times of two nodes misleading to compare, so they are corrected by it.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
@@ -42,6 +42,8 @@ const COMPLAINTS: usize = 8;
 pub struct Query {
     /// The systemd unit.
     pub unit: String,
+    /// Whose times the next three are.
+    pub clock: Clock,
     /// From then on.
     pub since: Option<Timestamp>,
     /// Up to then.
@@ -54,6 +56,28 @@ pub struct Query {
     pub lines: usize,
     /// So many bytes of messages of each node, at most.
     pub bytes: usize,
+    /// Longest a node may search.
+    #[serde(with = "crate::domain::duration")]
+    pub patience: Duration,
+}
+
+/// What a person would pipe a journal into for a pattern: every node's `grep` has it, not every node's `journalctl`.
+pub fn grep_by_hand(pattern: &Pattern) -> Command {
+    let how = if pattern.ignores_case() {
+        "-aiP"
+    } else {
+        "-aP"
+    };
+    Command::new(["grep", "--line-buffered", how, "-e", pattern.as_str()])
+}
+
+/// Whose clock a time was read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Clock {
+    /// Ours: on a node whose clock is off it is another time.
+    Ours,
+    /// The node's own: what it told of itself before.
+    Theirs,
 }
 
 /// What a node's journal told.
@@ -91,17 +115,19 @@ impl Query {
     pub fn newest(lines: usize) -> Self {
         Self {
             unit: "hab-sup".to_owned(),
+            clock: Clock::Ours,
             since: None,
             until: None,
             around: None,
             pattern: None,
             lines,
             bytes: 256 * 1024,
+            patience: PATIENCE,
         }
     }
 
-    /// What a person would type on a node for the same.
-    pub fn by_hand(&self) -> Command {
+    /// What a person would type on a node for the same, one into the other.
+    pub fn by_hand(&self) -> Vec<Command> {
         let at = |moment: Timestamp| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
         let (since, until) = match self.around {
             Some(around) => (Some(around - AROUND), Some(around + AROUND)),
@@ -110,26 +136,26 @@ impl Query {
         let mut words = ["journalctl", "--no-pager", "-u", &self.unit]
             .map(str::to_owned)
             .to_vec();
-        let pattern = self
-            .pattern
-            .as_ref()
-            .map(|pattern| pattern.as_str().to_owned());
-        let options = [
-            ("--since", since.map(at)),
-            ("--until", until.map(at)),
-            ("--grep", pattern),
-        ];
-        for (name, value) in options {
+        for (name, value) in [("--since", since.map(at)), ("--until", until.map(at))] {
             words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         }
-        if self.around.is_none() {
-            words.extend([
-                "--reverse".to_owned(),
-                "-n".to_owned(),
-                self.lines.to_string(),
-            ]);
+        let from_the_end = self.around.is_none();
+        if from_the_end {
+            words.push("--reverse".to_owned());
         }
-        Command::new(words)
+        let lines = ["-n".to_owned(), self.lines.to_string()];
+        let Some(pattern) = &self.pattern else {
+            if from_the_end {
+                words.extend(lines);
+            }
+            return vec![Command::new(words)];
+        };
+        let mut piped = vec![Command::new(words), grep_by_hand(pattern)];
+        if from_the_end {
+            let head = std::iter::once("head".to_owned());
+            piped.push(Command::new(head.chain(lines)));
+        }
+        piped
     }
 
     /// The stretches of the journal that are read, oldest first, on a clock that is ahead by `skew`.
@@ -160,8 +186,10 @@ impl Query {
         ]
     }
 
-    fn has_times(&self) -> bool {
-        self.since.is_some() || self.until.is_some() || self.around.is_some()
+    /// Whether it must be known how far the node's clock is off.
+    fn minds_the_clock(&self) -> bool {
+        let has_times = self.since.is_some() || self.until.is_some() || self.around.is_some();
+        has_times && self.clock == Clock::Ours
     }
 }
 
@@ -199,7 +227,7 @@ impl Stretch {
         // Twice: the node stops at its own bound, and complaints come on top.
         Command::script(READ, words)
             .limit(bytes + MOST_ON_THE_WIRE / 8)
-            .timeout(PATIENCE)
+            .timeout(query.patience)
     }
 }
 
@@ -227,7 +255,7 @@ pub async fn read(look: &Look, host: &Host, query: &Query) -> Result<Answer, Fau
                 host,
                 query,
                 &stretch,
-                !known && query.has_times(),
+                !known && query.minds_the_clock(),
                 &mut read,
             )
             .await?;
@@ -244,7 +272,7 @@ pub async fn read(look: &Look, host: &Host, query: &Query) -> Result<Answer, Fau
             answer.left = answer.left.or(read.left);
         }
         // The times asked for are true times; on a clock that is off they are others.
-        let off = answer.skew.abs() >= CLOCK_TOLERANCE && query.has_times();
+        let off = answer.skew.abs() >= CLOCK_TOLERANCE && query.minds_the_clock();
         if !off || skew == answer.skew {
             break;
         }
@@ -452,7 +480,7 @@ fn why(complaints: &[String]) -> String {
 mod tests {
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{Query, on_the_clock, skew};
+    use super::{Query, hosts, on_the_clock, skew};
     use crate::domain::pattern::Pattern;
 
     fn moment(text: &str) -> Timestamp {
@@ -483,8 +511,12 @@ mod tests {
             ..Query::newest(200)
         };
         assert_eq!(
-            query.by_hand().by_hand().unwrap(),
-            "journalctl --no-pager -u hab-sup --since '2017-11-13 10:00:00 UTC' --grep net:route:3 --reverse -n 200"
+            hosts::piped(&query.by_hand()).unwrap(),
+            "journalctl --no-pager -u hab-sup --since '2017-11-13 10:00:00 UTC' --reverse | grep --line-buffered -aiP -e net:route:3 | head -n 200"
+        );
+        assert_eq!(
+            hosts::piped(&Query::newest(200).by_hand()).unwrap(),
+            "journalctl --no-pager -u hab-sup --reverse -n 200"
         );
     }
 

@@ -77,7 +77,7 @@ impl Handler for Logs {
     fn by_hand(plan: &Asked, look: &Look) -> Vec<String> {
         let nodes = look.asked.nodes.iter();
         nodes
-            .filter_map(|node| hosts::by_hand(node, &plan.query.by_hand()))
+            .filter_map(|node| hosts::by_hand_piped(node, &plan.query.by_hand()))
             .collect()
     }
 }
@@ -99,12 +99,14 @@ fn asked(args: Args, nodes: usize) -> Result<Asked> {
         target: args.target,
         query: journal::Query {
             unit: unit(&args.unit)?,
+            clock: journal::Clock::Ours,
             since: args.since,
             until: args.until,
             around: args.around,
             pattern: args.grep.as_deref().map(pattern).transpose()?,
             lines: usize::try_from(args.lines).unwrap_or(1),
             bytes: (ALL_BYTES / nodes.max(1)).max(LEAST_BYTES),
+            patience: journal::PATIENCE,
         },
     })
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use self::follow::Following;
 use super::{
     Handler, Look, Result, Work, hosts,
-    journal::{FOLLOW, follow_words},
+    journal::{self, FOLLOW, follow_words},
     logs::{pattern, unit},
 };
 use crate::{
@@ -95,15 +95,11 @@ impl Handler for TailHandler {
             "-f".to_owned(),
         ];
         words.push(format!("--unit={}", plan.unit));
-        words.extend(
-            plan.pattern
-                .as_ref()
-                .map(|pattern| format!("--grep={}", pattern.as_str())),
-        );
-        let command = Command::new(words);
+        let grep = plan.pattern.as_ref().map(journal::grep_by_hand);
+        let piped: Vec<Command> = std::iter::once(Command::new(words)).chain(grep).collect();
         let nodes = look.asked.nodes.iter();
         nodes
-            .filter_map(|node| hosts::by_hand(node, &command))
+            .filter_map(|node| hosts::by_hand_piped(node, &piped))
             .collect()
     }
 }

@@ -56,6 +56,12 @@ impl Entry {
         fields().and_then(Fields::entries).unwrap_or_default()
     }
 
+    /// `hab[40751]: builder-api.live(O): …`: who wrote it, and what.
+    pub fn said(&self) -> String {
+        let pid = self.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
+        format!("{}{pid}: {}", self.process, self.message)
+    }
+
     /// Whose line it is, for what goes on over several lines: the process, and the service that a Supervisor speaks for.
     pub fn source(&self) -> String {
         let service = super::read(&self.message).source;

@@ -35,13 +35,8 @@ pub fn whole(told: &[Told<'_>]) -> String {
     lines.sort_by_key(|(at, ..)| *at);
     let mut text = String::new();
     for (at, node, entry) in lines {
-        let pid = entry.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
         let at = at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ");
-        let _ = writeln!(
-            text,
-            "{at} {node} {}{pid}: {}",
-            entry.process, entry.message
-        );
+        let _ = writeln!(text, "{at} {node} {}", entry.said());
     }
     text
 }
