@@ -563,22 +563,6 @@ fn a_tail_whose_reader_dies_leaves_nothing_running(#[case] refuses_grep: bool) {
     until("nothing is left of it", || !nodes.is_read());
 }
 
-/// Puts lines into the journal of one of the sandbox's nodes, as its Supervisor's.
-fn sandbox_says(world: &World, node: &str, lines: &[String]) {
-    let file = world.sandbox.nodes.folder(node).join("node.json");
-    let mut state: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    let now = jiff::Timestamp::now().as_microsecond();
-    let events = state["events"].as_array_mut().unwrap();
-    for (line, number) in lines.iter().zip(0..) {
-        events.push(json!({
-            "at": now - 60 * SECOND + number * 1_000, "identifier": "hab", "pid": 40751, "unit": "hab-sup.service", "message": line,
-        }));
-    }
-    let fresh = file.with_extension("fresh");
-    fs::write(&fresh, state.to_string()).unwrap();
-    fs::rename(fresh, file).unwrap();
-}
-
 #[test]
 fn in_slack_a_hostile_line_is_text_and_a_secret_is_nowhere() {
     World::run(async |world| {
@@ -588,7 +572,11 @@ fn in_slack_a_hostile_line_is_text_and_a_secret_is_nowhere() {
             .map(|(of, line)| format!("builder-{of}.live(O): {line}"))
             .collect();
         hostile.push("builder-api.live(O): <!channel> ``` <@U0ANA> *bold* &amp; break".to_owned());
-        sandbox_says(world, "live-builder-api-0", &hostile);
+        // What a diagnosis and a restart show as their evidence.
+        for _ in 0..3 {
+            hostile.push("builder-api.live(O): ERROR:habitat_net::conn: [err: TIMEOUT, msg: net:route:3], GET /v1/authenticate/ca363a29d90875123456 as postgres://hab:hunter22@127.0.0.1/db".to_owned());
+        }
+        world.says("live-builder-api-0", &hostile);
         let ana = world.person("ana");
         let answer = ana.runs("/habops logs live-builder-api-0 --since 5m").await;
         let told = words(&answer);
@@ -602,6 +590,15 @@ fn in_slack_a_hostile_line_is_text_and_a_secret_is_nowhere() {
             answer.text
         );
         assert!(told.contains("removed"), "{told}");
+        let diagnosis = ana.runs("/habops diagnose live-builder-api-0").await;
+        let said = ana.types("/habops restart live-builder-api-0").await;
+        let card = world.shows(&said.operation, "awaiting").await;
+        for shown in [&diagnosis, &card] {
+            let told = words(shown);
+            assert!(told.contains("/v1/authenticate/[redacted"), "{told}");
+        }
+        ana.presses(&card, "Deny").await;
+        world.shows(&said.operation, "denied").await;
         world.comes_to_rest().await;
         let seen = format!("{:?}", world.slack().journal());
         let mut stored = String::new();

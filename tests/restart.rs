@@ -20,12 +20,42 @@ use super::world::{
 };
 
 const API: &str = "live-builder-api-0";
+const JOBSRV: &str = "live-builder-jobsrv-0";
 /// What the node hears of a whole restart.
 const RESTART: &str = "sudo -n systemctl restart hab-sup";
 /// A restart with a reason, for scenes that are not about evidence.
 const PLAIN: &str = "/habops restart live-builder-api-0 --reason \"a drill\"";
+/// The same of two nodes.
+const TWO: &str =
+    "/habops restart live-builder-worker-0,live-builder-worker-1 --reason \"a drill\"";
+/// A change that takes its time on the node.
+const NAP: &str = r#"
+summary = "Keep a node busy."
+changes = true
+role    = "operator"
+confirm = "self"
+inverse = "none"
+
+[[arg]]
+name = "target"
+kind = "target"
+help = "A node."
+
+[[example]]
+text = "live-builder-api-0"
+
+[runbook]
+on      = "{target}"
+timeout = "60s"
+steps   = [{ say = "nap", run = ["sleep", "15"] }]
+"#;
 /// What the log says once commands are accepted.
 const READY: &str = "commands are accepted";
+
+/// A restart of these with that reason.
+fn drill(of: &str) -> String {
+    format!("/habops restart {of} --reason \"a drill\"")
+}
 
 /// Verdicts within seconds instead of a minute.
 fn quick() -> Setup {
@@ -185,7 +215,7 @@ fn a_journal_that_cannot_be_read_is_unavailable_and_not_empty() {
         std::fs::write(&tool, "#!/bin/sh\necho 'No journal files were opened due to insufficient permissions.' >&2\nexit 1\n").unwrap();
         let ana = world.person("ana");
         ana.types(&format!("/habops restart {API}")).await;
-        ana.hears("The evidence on live-builder-api-0 is unavailable: journalctl: No journal files").await;
+        ana.hears("The evidence on live-builder-api-0 is unavailable: No journal files").await;
         let done = approved(world, PLAIN).await;
         let told = words(&done);
         assert!(told.contains("live-builder-api-0 recovered"), "{told}");
@@ -212,6 +242,79 @@ fn a_restart_that_does_not_help_says_how(
         assert!(told.contains(&format!("{API} {verdict}")), "{told}");
         assert!(told.contains(shows), "{told}");
         assert_eq!(restarts(world, API), 1);
+    });
+}
+
+#[rstest]
+#[case::cured(
+    None,
+    "done",
+    "its error not seen again in 12 s, watched on live-builder-router-0 too"
+)]
+#[case::not_cured(
+    Some("restart-no-help:live-builder-jobsrv-0"),
+    "failed",
+    "came back with the same error: NO_SHARD rt:route:2 (no-shard) on live-builder-router-0"
+)]
+fn a_restart_against_no_shard_is_judged_by_the_routers_journal(
+    #[case] also: Option<&str>,
+    #[case] state: &str,
+    #[case] verdict: &str,
+) {
+    watching("12s").run(async |world| {
+        for fault in ["no-shard"].into_iter().chain(also) {
+            world.breaks(fault);
+        }
+        // The router's errors are the evidence: no reason is needed.
+        let (operation, card) = card(world, &format!("/habops restart {JOBSRV}")).await;
+        let told = words(&card);
+        for part in [
+            "live-builder-jobsrv-0: none found",
+            "live-builder-router-0 tells of it: NO_SHARD rt:route:2 (no-shard): ",
+            "live-builder-router-0, newest",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        world.person("ana").presses(&card, "Approve").await;
+        let ended = world.shows(&operation, state).await;
+        assert!(words(&ended).contains(verdict), "{}", words(&ended));
+        assert_eq!(restarts(world, JOBSRV), 1);
+        assert_eq!(restarts(world, "live-builder-router-0"), 0);
+    });
+}
+
+#[test]
+fn what_the_router_tells_of_another_service_is_no_evidence() {
+    quick().run(async |world| {
+        world.breaks("no-shard-login");
+        let ana = world.person("ana");
+        ana.types(&format!("/habops restart {JOBSRV}")).await;
+        ana.hears("None found on live-builder-jobsrv-0").await;
+        let (_, card) = card(world, "/habops restart live-builder-sessionsrv-0").await;
+        let told = words(&card);
+        assert!(
+            told.contains("live-builder-router-0 tells of it: NO_SHARD"),
+            "{told}"
+        );
+        ana.presses(&card, "Deny").await;
+    });
+}
+
+#[test]
+fn a_warning_is_shown_and_spares_nobody_the_reason() {
+    quick().run(async |world| {
+        let requeued = "builder-jobsrv.live(O): WARN:habitat_builder_jobsrv: Requeing job: 7";
+        world.says(JOBSRV, &[requeued; 3].map(str::to_owned));
+        let ana = world.person("ana");
+        ana.types(&format!("/habops restart {JOBSRV}")).await;
+        ana.hears("Only warnings on live-builder-jobsrv-0").await;
+        let (_, card) = card(world, &drill(JOBSRV)).await;
+        let told = words(&card);
+        assert!(
+            told.contains("worker-mismatch, only a warning: 3 lines"),
+            "{told}"
+        );
+        ana.presses(&card, "Deny").await;
     });
 }
 
@@ -325,6 +428,9 @@ fn killed_between_the_yes_and_the_deed_nothing_is_done_by_itself() {
         world
             .sees("operations", "no node has changed since its card")
             .await;
+        // Whoever wants it done asks again.
+        approved(world, PLAIN).await;
+        assert_eq!(restarts(world, API), 1);
     });
 }
 
@@ -368,11 +474,10 @@ fn cut_off_in_the_middle_its_outcome_is_unknown_and_can_be_compared() {
 
 #[rstest]
 #[case::without_invocation_ids(API)]
-#[case::with_invocation_ids("live-builder-jobsrv-0")]
+#[case::with_invocation_ids(JOBSRV)]
 fn what_changed_since_the_card_is_refused_with_a_fresh_card(#[case] node: &str) {
     quick().run(async |world| {
-        let text = format!("/habops restart {node} --reason \"a drill\"");
-        let (operation, card) = card(world, &text).await;
+        let (operation, card) = card(world, &drill(node)).await;
         restarted_by_hand(world, node);
         let bo = world.person("bo");
         bo.presses(&card, "Approve").await;
@@ -449,6 +554,32 @@ fn who_may_not_is_told_why_and_changes_nothing() {
             (still.id.to_string(), still.state),
             (operation, State::Awaiting)
         );
+    });
+}
+
+#[test]
+fn where_the_policy_says_so_it_takes_a_second_person() {
+    let setup = quick().config("[policy.confirm]\nsecond_person = [\"restart\"]");
+    setup.run(async |world| {
+        let (operation, card) = card(world, PLAIN).await;
+        assert!(
+            words(&card).contains("Needs a yes from somebody other than the asker"),
+            "{}",
+            words(&card)
+        );
+        let (ana, bo) = (world.person("ana"), world.person("bo"));
+        ana.presses(&card, "Approve").await;
+        ana.hears("Somebody else has to approve this").await;
+        ana.types(&format!("/habops approve {operation}")).await;
+        world.comes_to_rest().await;
+        assert_eq!(restarts(world, API), 0);
+        bo.presses(&card, "Approve").await;
+        let done = world.shows(&operation, "done").await;
+        assert_eq!(done.ts, card.ts);
+        let told = words(&done);
+        assert!(told.contains("live-builder-api-0 recovered"), "{told}");
+        assert!(told.contains("approved by @bo"), "{told}");
+        assert_eq!(restarts(world, API), 1);
     });
 }
 
@@ -569,6 +700,15 @@ fn a_node_at_which_somebody_is_already_names_them() {
         let told = bo.hears(&format!("{operation} by")).await;
         assert!(words(&told).contains("is at it since"), "{}", words(&told));
         assert!(button(&told, &format!("why {operation}")).is_some());
+        // The holder's own message is a click away.
+        let message = format!("/archives/{}/p{}", card.channel, card.ts.replace('.', ""));
+        assert!(words(&told).contains(&message), "{}", words(&told));
+        // A runbook that changes the node is held off by the same lock.
+        let start = bo.types(&format!("/habops supervisor start {API}")).await;
+        let refused = world.ended(&start.operation).await;
+        assert_eq!(refused.state, State::Refused);
+        let title = refused.output.unwrap().title;
+        assert!(title.contains(&format!("{operation} by ")), "{title}");
         // The card from before is about another activation by now.
         bo.presses(&others, "Approve").await;
         world.shows(&other.operation, "refused").await;
@@ -579,14 +719,44 @@ fn a_node_at_which_somebody_is_already_names_them() {
 }
 
 #[test]
+fn a_runbook_that_changes_a_node_has_it_to_itself() {
+    let setup = quick().command("nap", NAP);
+    setup.run(async |world| {
+        let (napping, nap) = card(world, &format!("/habops nap {API}")).await;
+        let (_, late) = card(world, PLAIN).await;
+        let (ana, bo) = (world.person("ana"), world.person("bo"));
+        ana.presses(&nap, "Approve").await;
+        world
+            .eventually("the node to be touched", async || {
+                let events = events(world).await;
+                let touched = |event: &Event| {
+                    matches!(event, Event::Touched { node, what } if node == API && what == "nap")
+                };
+                events.iter().any(touched).then_some(())
+            })
+            .await;
+        // Neither a card that is approved now nor one that is asked for now.
+        ana.presses(&late, "Approve").await;
+        let refused = world
+            .sees("operations", &format!("{napping} by @ana is at it"))
+            .await;
+        assert_eq!(of_metadata(&refused, "state"), "refused");
+        bo.types(PLAIN).await;
+        bo.hears(&format!("{napping} by @ana is at it")).await;
+        world.shows(&napping, "done").await;
+        assert_eq!(restarts(world, API), 0);
+        // What changed the node is its last change.
+        bo.types(PLAIN).await;
+        bo.hears("Not within 5m of the last change. live-builder-api-0: nap ")
+            .await;
+    });
+}
+
+#[test]
 fn a_cancel_takes_hold_between_two_nodes_and_the_rest_can_be_asked_for() {
     let setup = quick().instead("watch = \"3s\"", "watch = \"30s\"");
     setup.run(async |world| {
-        let (operation, card) = card(
-            world,
-            "/habops restart live-builder-worker-0,live-builder-worker-1 --reason \"a drill\"",
-        )
-        .await;
+        let (operation, card) = card(world, TWO).await;
         let ana = world.person("ana");
         ana.presses(&card, "Approve").await;
         world
@@ -623,11 +793,7 @@ fn a_cancel_takes_hold_between_two_nodes_and_the_rest_can_be_asked_for() {
 fn the_first_node_that_does_not_come_back_is_the_last() {
     quick().run(async |world| {
         world.breaks("stays-down:live-builder-worker-0");
-        let failed = approved(
-            world,
-            "/habops restart live-builder-worker-0,live-builder-worker-1 --reason \"a drill\"",
-        )
-        .await;
+        let failed = approved(world, TWO).await;
         assert_eq!(of_metadata(&failed, "state"), "failed");
         let told = words(&failed);
         assert!(
@@ -646,11 +812,7 @@ fn the_first_node_that_does_not_come_back_is_the_last() {
 fn a_retry_leaves_alone_what_was_done() {
     quick().run(async |world| {
         world.breaks("stays-down:live-builder-worker-1");
-        let (operation, card) = card(
-            world,
-            "/habops restart live-builder-worker-0,live-builder-worker-1 --reason \"a drill\"",
-        )
-        .await;
+        let (operation, card) = card(world, TWO).await;
         let ana = world.person("ana");
         ana.presses(&card, "Approve").await;
         let partly = world.shows(&operation, "partly").await;
@@ -674,14 +836,9 @@ fn a_retry_leaves_alone_what_was_done() {
 fn a_whole_role_goes_down_only_where_that_was_said() {
     quick().run(async |world| {
         let ana = world.person("ana");
-        ana.types("/habops restart live/worker --reason \"a drill\"")
-            .await;
+        ana.types(&drill("live/worker")).await;
         ana.hears("nodes of live/worker. Name those you mean").await;
-        let (_, card) = card(
-            world,
-            "/habops restart live/worker --all --reason \"a drill\"",
-        )
-        .await;
+        let (_, card) = card(world, &drill("live/worker --all")).await;
         let told = words(&card);
         assert!(told.contains("nodes of live/worker."), "{told}");
         assert!(told.contains("One node after the other"), "{told}");
@@ -700,11 +857,7 @@ fn one_service_is_stopped_and_started_while_the_others_go_on() {
             .await;
         ana.hears("builder-api is not loaded on live-builder-router-0")
             .await;
-        let done = approved(
-            world,
-            &format!("/habops restart {API} api --reason \"a drill\""),
-        )
-        .await;
+        let done = approved(world, &drill(&format!("{API} api"))).await;
         assert!(
             words(&done).contains("live-builder-api-0 recovered"),
             "{}",
@@ -735,11 +888,7 @@ fn one_service_is_stopped_and_started_while_the_others_go_on() {
 fn a_datastore_shows_the_lock_files_of_a_dirty_stop() {
     quick().run(async |world| {
         world.breaks("dirty-stop");
-        let (operation, card) = card(
-            world,
-            "/habops restart live-builder-datastore-0 --reason \"a drill\"",
-        )
-        .await;
+        let (operation, card) = card(world, &drill("live-builder-datastore-0")).await;
         let told = words(&card);
         for file in [
             "/hab/svc/builder-datastore/data/postmaster.pid",
@@ -776,11 +925,7 @@ fn a_node_that_cannot_be_reached_is_a_row_and_is_not_tried() {
             .await;
         ana.hears("Nothing can be restarted there. live-builder-worker-1: cannot be reached")
             .await;
-        let partly = approved(
-            world,
-            "/habops restart live-builder-worker-0,live-builder-worker-1 --reason \"a drill\"",
-        )
-        .await;
+        let partly = approved(world, TWO).await;
         assert_eq!(of_metadata(&partly, "state"), "partly");
         let told = words(&partly);
         assert!(told.contains("left out: cannot be reached"), "{told}");
@@ -815,11 +960,7 @@ fn builds_that_a_restart_would_cut_off_are_on_the_card() {
     quick()
         .datastore(super::datastore::shared())
         .run(async |world| {
-            let (_, card) = card(
-                world,
-                "/habops restart live-builder-worker-0 --reason \"a drill\"",
-            )
-            .await;
+            let (_, card) = card(world, &drill("live-builder-worker-0")).await;
             let told = words(&card);
             assert!(
                 told.contains("Builds in flight, which may be cut off: "),

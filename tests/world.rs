@@ -35,7 +35,7 @@ use habops::{
     store::{Clock, Store},
 };
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -268,6 +268,26 @@ impl World {
     /// Mends it again.
     pub fn mends(&self, fault: &str) {
         assert!(self.slack().set_fault(fault, false), "no fault {fault}");
+    }
+
+    /// Puts lines into the journal of a node, as its Supervisor's of a minute ago.
+    pub fn says(&self, node: &str, lines: &[String]) {
+        let file = self.sandbox.nodes.folder(node).join("node.json");
+        let mut state: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let now = Timestamp::now().as_microsecond() + state["skew"].as_i64().unwrap();
+        let events = state["events"].as_array_mut().unwrap();
+        for (line, number) in lines.iter().zip(0..) {
+            events.push(json!({
+                "at": now - 60_000_000 + number * 1_000,
+                "identifier": "hab",
+                "pid": 40751,
+                "unit": "hab-sup.service",
+                "message": line,
+            }));
+        }
+        let fresh = file.with_extension("fresh");
+        fs::write(&fresh, state.to_string()).unwrap();
+        fs::rename(fresh, file).unwrap();
     }
 
     /// Looks after every change in Slack until `look` finds something.

@@ -10,6 +10,7 @@ mod lock_files;
 mod order;
 mod reading;
 mod verdict;
+mod witness;
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,9 @@ use serde_json::Value;
 use self::{
     evidence::{Evidence, evidence},
     reading::{Reading, read},
+    witness::{Watched, Witness},
 };
-use super::{Handler, Look, Result, Work, hosts};
+use super::{Handler, Look, Result, Work, hold::SUPERVISOR, hosts};
 use crate::{
     clients::ssh::Host,
     domain::{
@@ -62,7 +64,7 @@ impl What {
     /// As people say it.
     fn name(&self) -> &str {
         match self {
-            Self::Supervisor => UNIT,
+            Self::Supervisor => SUPERVISOR,
             Self::Service(name) => name,
         }
     }
@@ -84,6 +86,9 @@ struct OfNode {
     unreachable: Option<String>,
     /// The errors that were found before, as [`evidence::Sign::key`] keeps them.
     errors: Vec<String>,
+    /// Errors in other nodes' journals that tell of this one.
+    #[serde(default)]
+    elsewhere: Vec<Watched>,
     /// Services whose process is not to be compared: they crash, or came up just now.
     unsteady: Vec<String>,
     /// What is locked while it is restarted.
@@ -94,9 +99,6 @@ struct OfNode {
 
 /// The word in the registry.
 pub struct Restart;
-
-/// The unit of every node's Supervisor.
-const UNIT: &str = "hab-sup";
 
 /// One node as it was found: its state and its errors, or why it could not be asked.
 struct Found<'a> {
@@ -116,7 +118,7 @@ impl Handler for Restart {
         if !shown_only {
             guard::not_a_whole_role(&args, look).await?;
         }
-        let found = find(look).await;
+        let found = find(look, &what).await;
         let forced = if shown_only {
             None
         } else {
@@ -152,8 +154,8 @@ impl Handler for Restart {
     fn by_hand(plan: &Plan, look: &Look) -> Vec<String> {
         let mut lines = Vec::new();
         for node in &look.asked.nodes {
-            let commands = [evidence::by_hand()].into_iter();
-            let commands = commands.chain(deed::by_hand(&plan.what, &look.settings.services));
+            lines.extend(evidence::by_hand(node, look));
+            let commands = deed::by_hand(&plan.what, &look.settings.services).into_iter();
             lines.extend(commands.filter_map(|command| hosts::by_hand(node, &command)));
         }
         lines
@@ -164,14 +166,14 @@ impl Handler for Restart {
 const AT_ONCE: usize = 16;
 
 /// Looks at every node: its state and its errors, both at once.
-async fn find(look: &Look) -> Vec<Found<'_>> {
+async fn find<'a>(look: &'a Look, what: &What) -> Vec<Found<'a>> {
     let nodes = look.asked.nodes.iter();
-    let finds: Vec<_> = nodes.map(|node| find_one(look, node)).collect();
+    let finds: Vec<_> = nodes.map(|node| find_one(look, node, what)).collect();
     stream::iter(finds).buffered(AT_ONCE).collect().await
 }
 
-async fn find_one<'a>(look: &Look, node: &'a Node) -> Found<'a> {
-    let (reading, evidence) = tokio::join!(read(look, node), evidence(look, node));
+async fn find_one<'a>(look: &Look, node: &'a Node, what: &What) -> Found<'a> {
+    let (reading, evidence) = tokio::join!(read(look, node), evidence(look, node, what));
     Found {
         node,
         reading,
@@ -184,6 +186,12 @@ fn of_node(found: &Found<'_>, what: &What) -> OfNode {
         node: found.node.name.to_string(),
         unreachable: None,
         errors: found.evidence.keys(),
+        elsewhere: found
+            .evidence
+            .elsewhere
+            .iter()
+            .filter_map(Witness::watched)
+            .collect(),
         unsteady: Vec::new(),
         locks: guard::locks(what, found),
         world: Value::Null,

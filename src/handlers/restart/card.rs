@@ -2,6 +2,7 @@
 
 use super::{
     Args, Found, Plan, What, builds,
+    evidence::Sign,
     guard::{last_change, whole_roles},
     lock_files,
 };
@@ -41,35 +42,53 @@ pub async fn preview(args: &Args, plan: &Plan, found: &[Found<'_>], look: &Look)
     output
 }
 
-/// What was found on a node, with the newest line of the most frequent error.
-fn evidence(output: Output, found: &Found<'_>, look: &Look) -> Output {
+/// What was found on a node, and elsewhere about it, with the newest line of the most frequent error.
+fn evidence(mut output: Output, found: &Found<'_>, look: &Look) -> Output {
     let node = &found.node.name;
-    let minutes = super::evidence::MINUTES;
-    match (&found.reading, &found.evidence.errors) {
-        (Err((_, why)), _) => output.text(format!("{node} is left out: {why}")),
-        (_, Err(why)) => output.text(format!("{node}: evidence unavailable: {why}")),
-        (_, Ok(errors)) if errors.is_empty() => output.text(format!(
-            "{node}: none found: no error line in {minutes} min"
-        )),
-        (_, Ok(errors)) => {
-            let mut said: Vec<String> = errors
-                .iter()
-                .take(MOST_ERRORS)
-                .map(super::evidence::Sign::said)
-                .collect();
-            if errors.len() > MOST_ERRORS {
-                said.push(format!("{} more kinds", errors.len() - MOST_ERRORS));
+    if let Err((_, why)) = &found.reading {
+        return output.text(format!("{node} is left out: {why}"));
+    }
+    output = output.text(match &found.evidence.errors {
+        Err(why) => format!("{node}: evidence unavailable: {why}"),
+        Ok(errors) if errors.is_empty() => format!(
+            "{node}: none found: no error line in {} min",
+            super::evidence::MINUTES
+        ),
+        Ok(errors) => format!("{node}: {}", said(errors)),
+    });
+    for witness in &found.evidence.elsewhere {
+        let of = &witness.node;
+        match &witness.errors {
+            Ok(errors) if errors.is_empty() => {}
+            Ok(errors) => output = output.text(format!("{of} tells of it: {}", said(errors))),
+            Err(why) => {
+                output = output.text(format!("{of}, which may tell of it, is unavailable: {why}"));
             }
-            let output = output.text(format!("{node}: {}", said.join("; ")));
-            if look.asked.nodes.len() > 1 {
-                return output; // one line a node is enough where there are several
-            }
-            output.with(Part::Log {
-                of: format!("{node}, newest"),
-                text: errors[0].line.clone(),
-            })
         }
     }
+    if look.asked.nodes.len() > 1 {
+        return output; // one line a node is enough where there are several
+    }
+    let own = (node.as_str(), found.evidence.errors.as_ref().ok());
+    let elsewhere = found.evidence.elsewhere.iter();
+    let elsewhere = elsewhere.map(|it| (it.node.as_str(), it.errors.as_ref().ok()));
+    let mut logs = std::iter::once(own).chain(elsewhere);
+    match logs.find_map(|(of, errors)| Some((of, errors?.first()?))) {
+        Some((of, newest)) => output.with(Part::Log {
+            of: format!("{of}, newest"),
+            text: newest.line.clone(),
+        }),
+        None => output,
+    }
+}
+
+/// The most frequent kinds of errors.
+fn said(errors: &[Sign]) -> String {
+    let mut said: Vec<String> = errors.iter().take(MOST_ERRORS).map(Sign::said).collect();
+    if errors.len() > MOST_ERRORS {
+        said.push(format!("{} more kinds", errors.len() - MOST_ERRORS));
+    }
+    said.join("; ")
 }
 
 async fn row(plan: &Plan, found: &Found<'_>, look: &Look) -> Vec<String> {

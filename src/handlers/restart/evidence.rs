@@ -2,14 +2,26 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use super::{Reading, host};
+use super::{
+    Reading, What, host,
+    witness::{self, Witness},
+};
 use crate::{
-    clients::ssh::{Command, End},
-    domain::{ids::NodeRole, known_issue::KnownIssues, node::Node, supervisor::Service},
-    handlers::{Look, hosts, parts},
+    domain::{
+        ids::NodeRole,
+        journal::Entry,
+        known_issue::{KnownIssues, Level},
+        node::Node,
+        pattern::Pattern,
+        supervisor::Service,
+    },
+    handlers::{
+        Look, hosts,
+        journal::{self, Clock, Query},
+    },
 };
 
 /// What a journal tells.
@@ -17,8 +29,9 @@ use crate::{
 pub struct Evidence {
     /// The errors, most frequent first; or why they cannot be told.
     pub errors: Result<Vec<Sign>, String>,
-    /// How often each `service.group` was started, under which Supervisor's process.
-    starts: BTreeMap<(String, u32), usize>,
+    /// The same in the journals of other nodes that tell of this one.
+    pub elsewhere: Vec<Witness>,
+    starts: Starts,
 }
 
 /// One kind of error.
@@ -28,6 +41,8 @@ pub struct Sign {
     pub name: String,
     /// The same, to be kept with a plan: free text may hold a secret, and is kept as a digest.
     pub key: String,
+    /// Whether it is an error. A warning is shown, but heals by itself or tells of what may come: no evidence.
+    pub level: Level,
     /// How many lines.
     pub count: usize,
     /// The first of them.
@@ -44,111 +59,115 @@ pub const MINUTES: u32 = 15;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// So many starts under one Supervisor in that time are a crash loop.
 const CRASHES: usize = 3;
-/// What stands for the patterns of known issues where a role has none: it lets nothing more through.
-const NO_PATTERN: &str = "^@exit ";
-/// Above what the script prints.
-const MOST_OUTPUT: usize = 512 * 1024;
+/// Of so many of them at most: the newest.
+const MOST_LINES: usize = 2_000;
+/// And of so many bytes.
+const MOST_BYTES: usize = 400 * 1024;
+/// What an error says that is no known issue.
+const ERRORS: [&str; 3] = ["ERROR", "FATAL", "panicked"];
+/// What a Supervisor says when it starts a service.
+const STARTS: &str = "(SV): Starting service";
+/// What is looked for, beside known issues.
+const FILTER: [&str; 3] = [
+    "ERROR|FATAL|panicked",
+    r"\[err: ",
+    r"\(SV\): Starting service",
+];
 /// Longest name of a kind of error, in characters.
 const LONGEST_NAME: usize = 60;
 
-/// Errors, known issues and starts, the newest of them; the last line tells how `journalctl` ended, whose own complaint is on standard error.
-const SCRIPT: &str = r#"LC_ALL=C; export LC_ALL
-{ journalctl -u hab-sup -q --no-pager -o short-iso --since "$1"; printf '@exit %s\n' "$?"; } |
-grep -aE -e 'ERROR|FATAL|panicked|[[]err: |[(]SV[)]: Starting service|^@exit ' -e "$2" | tail -n 2000 | tail -c 400000
-"#;
-
 /// The same for a person at the node.
-pub fn by_hand() -> Command {
-    let since = format!("-{MINUTES}min");
-    Command::new([
-        "journalctl",
-        "-u",
-        "hab-sup",
-        "--no-pager",
-        "--since",
-        &since,
-    ])
+pub fn by_hand(node: &Node, look: &Look) -> Option<String> {
+    let query = query(look, node, (Clock::Ours, last_minutes(look)), PATIENCE).ok()?;
+    hosts::by_hand_piped(node, &query.by_hand())
 }
 
 /// What a node's journal of the last minutes tells.
-pub async fn evidence(look: &Look, node: &Node) -> Evidence {
-    match lines(look, node, &format!("-{MINUTES}min"), PATIENCE).await {
-        Ok(entries) => of(&entries, look.commands.known_issues(), &node.role),
-        Err(why) => Evidence {
-            errors: Err(why),
-            starts: BTreeMap::new(),
-        },
+pub async fn evidence(look: &Look, node: &Node, what: &What) -> Evidence {
+    let (own, elsewhere) = tokio::join!(
+        entries(look, node, (Clock::Ours, last_minutes(look)), PATIENCE),
+        witness::witnesses(look, node, what)
+    );
+    let (errors, starts) = match own {
+        Ok(entries) => {
+            let (signs, starts) = of(&entries, look.commands.known_issues(), &node.role);
+            (Ok(signs), starts)
+        }
+        Err(why) => (Err(why), BTreeMap::new()),
+    };
+    Evidence {
+        errors,
+        elsewhere,
+        starts,
     }
 }
 
-/// The same from a moment of the node's own clock on.
+/// The errors from a moment of the node's own clock on.
 pub async fn since(
     look: &Look,
     node: &Node,
     clock: i64,
     patience: Duration,
 ) -> Result<Vec<Sign>, String> {
-    let entries = lines(look, node, &format!("@{clock}"), patience).await?;
-    of(&entries, look.commands.known_issues(), &node.role).errors
+    let since = Timestamp::from_second(clock).map_err(|_| "its clock is out of range")?;
+    let entries = entries(look, node, (Clock::Theirs, since), patience).await?;
+    Ok(of(&entries, look.commands.known_issues(), &node.role).0)
 }
 
-/// One line of the unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    at: Timestamp,
-    pid: u32,
-    message: String,
-    line: String,
+/// The moment from which on errors are evidence.
+pub fn last_minutes(look: &Look) -> Timestamp {
+    look.asked.now - SignedDuration::from_mins(MINUTES.into())
 }
 
-async fn lines(
+fn query(
     look: &Look,
     node: &Node,
-    since: &str,
+    (clock, since): (Clock, Timestamp),
     patience: Duration,
-) -> Result<Vec<Entry>, String> {
-    let known = look.commands.known_issues().filter(&node.role);
-    let known = known.as_deref().unwrap_or(NO_PATTERN);
-    let command = Command::script(SCRIPT, [since, known])
-        .limit(MOST_OUTPUT)
-        .timeout(patience);
-    let answer = look.clients.ssh.run(&host(node), &command).await;
-    let answer = answer.map_err(|error| hosts::unanswered(&error).1)?;
-    let text = answer.text();
-    let (entries, exit) = text.rsplit_once("@exit ").unwrap_or((&text, "255"));
-    let exit: u32 = exit.trim().parse().unwrap_or(255);
-    if exit != 0 || answer.end != End::Exit(0) {
-        return Err(format!(
-            "journalctl: {}",
-            parts::reason(&answer.complaint(), exit)
-        ));
-    }
-    // The first may be cut in its middle; then it begins with no time and is no entry.
-    Ok(entries.lines().filter_map(entry).collect())
-}
-
-/// `2017-11-16T00:35:46+0000 ip-10-0-0-147 hab[40751]: builder-api.live(O): ERROR:…`
-fn entry(line: &str) -> Option<Entry> {
-    let (at, rest) = line.split_once(' ')?;
-    let (head, message) = rest.split_once("]: ")?;
-    let (_, pid) = head.rsplit_once('[')?;
-    Some(Entry {
-        at: Timestamp::strptime("%Y-%m-%dT%H:%M:%S%z", at).ok()?,
-        pid: pid.parse().ok()?,
-        message: message.to_owned(),
-        line: line.to_owned(),
+) -> Result<Query, String> {
+    let pattern = look.commands.known_issues().filter(&node.role, &FILTER)?;
+    Ok(Query {
+        clock,
+        ..newest(pattern, since, patience)
     })
 }
 
-fn of(entries: &[Entry], known: &KnownIssues, role: &NodeRole) -> Evidence {
-    let mut starts = BTreeMap::new();
+/// The newest lines that count.
+pub fn newest(pattern: Option<Pattern>, since: Timestamp, patience: Duration) -> Query {
+    Query {
+        since: Some(since),
+        pattern,
+        bytes: MOST_BYTES,
+        patience,
+        ..Query::newest(MOST_LINES)
+    }
+}
+
+async fn entries(
+    look: &Look,
+    node: &Node,
+    since: (Clock, Timestamp),
+    patience: Duration,
+) -> Result<Vec<Entry>, String> {
+    let query = query(look, node, since, patience)?;
+    let answer = journal::read(look, &host(node), &query).await;
+    Ok(answer.map_err(|fault| fault.row().1)?.entries)
+}
+
+/// How often each `service.group` was started, under which Supervisor's process.
+type Starts = BTreeMap<(String, u32), usize>;
+
+/// The errors in a journal of a node of that role, most frequent first, and the starts.
+pub fn of(entries: &[Entry], known: &KnownIssues, role: &NodeRole) -> (Vec<Sign>, Starts) {
+    let mut starts = Starts::new();
     let mut kinds: BTreeMap<String, Sign> = BTreeMap::new();
     for entry in entries {
-        if let Some((group, _)) = entry.message.split_once("(SV): Starting service") {
-            *starts.entry((group.to_owned(), entry.pid)).or_default() += 1;
+        if let Some((group, _)) = entry.message.split_once(STARTS) {
+            let pid = entry.pid.unwrap_or_default();
+            *starts.entry((group.to_owned(), pid)).or_default() += 1;
             continue;
         }
-        let Some((name, key)) = name(&entry.message, known, role) else {
+        let Some(Kind { name, key, level }) = name(&entry.message, known, role) else {
             continue;
         };
         kinds
@@ -156,15 +175,16 @@ fn of(entries: &[Entry], known: &KnownIssues, role: &NodeRole) -> Evidence {
             .and_modify(|sign| {
                 sign.count += 1;
                 sign.last = entry.at;
-                sign.line.clone_from(&entry.line);
+                sign.line = line(entry);
             })
             .or_insert_with(|| Sign {
                 name,
                 key,
+                level,
                 count: 1,
                 first: entry.at,
                 last: entry.at,
-                line: entry.line.clone(),
+                line: line(entry),
             });
     }
     let mut errors: Vec<Sign> = kinds.into_values().collect();
@@ -172,34 +192,45 @@ fn of(entries: &[Entry], known: &KnownIssues, role: &NodeRole) -> Evidence {
         let by_count = other.count.cmp(&one.count);
         by_count.then_with(|| one.name.cmp(&other.name))
     });
-    Evidence {
-        errors: Ok(errors),
-        starts,
-    }
+    (errors, starts)
 }
 
-/// What tells one kind of error from others, and how that is kept: the known issue, the network error's code and site, or the
-/// words without what changes from line to line. Nothing for what is no error, and for the head of a dump, whose error stands
-/// before it.
-fn name(message: &str, known: &KnownIssues, role: &NodeRole) -> Option<(String, String)> {
+/// `2017-11-16T00:35:46Z hab[40751]: builder-api.live(O): ERROR:…`
+fn line(entry: &Entry) -> String {
+    format!(
+        "{} {}",
+        entry.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        entry.said()
+    )
+}
+
+/// What tells one kind of error from others, for people and as it is kept, and how bad it is.
+#[derive(Debug, PartialEq, Eq)]
+struct Kind {
+    name: String,
+    key: String,
+    level: Level,
+}
+
+/// The known issue, the network error's code and site, or the words without what changes from line to line. Nothing for what is
+/// no error, and for the head of a dump, whose error stands before it.
+fn name(message: &str, known: &KnownIssues, role: &NodeRole) -> Option<Kind> {
     let said = message.split_once("): ").map_or(message, |(_, said)| said);
     let network = said.split_once("[err: ").and_then(|(_, error)| {
         let (error, _) = error.split_once(']')?;
         Some(error.replacen(", msg: ", " ", 1))
     });
-    let issue = known
-        .of_line(role, message)
-        .next()
-        .map(|issue| issue.name.clone());
-    match (issue, network) {
-        (Some(issue), Some(error)) => return Some((format!("{error} ({issue})"), issue)),
-        (Some(issue), None) => return Some((issue.clone(), issue)),
-        (None, Some(error)) => return Some((error.clone(), error)),
-        (None, None) => {}
+    if let Some(issue) = known.of_line(role, message).next() {
+        let (key, level) = (issue.name.clone(), issue.level);
+        let name = network.map_or(key.clone(), |error| format!("{error} ({key})"));
+        return Some(Kind { name, key, level });
     }
-    let is_error = ["ERROR", "FATAL", "panicked"]
-        .iter()
-        .any(|word| said.contains(word));
+    let level = Level::Error;
+    if let Some(name) = network {
+        let key = name.clone();
+        return Some(Kind { name, key, level });
+    }
+    let is_error = ERRORS.iter().any(|word| said.contains(word));
     if !is_error || said.ends_with("Error handling:") {
         return None;
     }
@@ -216,14 +247,24 @@ fn name(message: &str, known: &KnownIssues, role: &NodeRole) -> Option<(String, 
         name.push('\u{2026}');
     }
     let key = hex::encode(&Sha256::digest(&name)[..8]);
-    Some((name, key))
+    Some(Kind { name, key, level })
 }
 
 impl Evidence {
     /// The errors that were found, as they are kept with a plan.
     pub fn keys(&self) -> Vec<String> {
         let errors = self.errors.iter().flatten();
-        errors.map(|sign| sign.key.clone()).collect()
+        errors
+            .filter(|sign| sign.is_error())
+            .map(|sign| sign.key.clone())
+            .collect()
+    }
+
+    /// Whether an error speaks for a restart, here or elsewhere.
+    pub fn has_errors(&self) -> bool {
+        let elsewhere = self.elsewhere.iter().map(|witness| &witness.errors);
+        let mut all = std::iter::once(&self.errors).chain(elsewhere);
+        all.any(|errors| errors.iter().flatten().any(Sign::is_error))
     }
 
     /// How often a service was started by the Supervisor that runs now.
@@ -240,11 +281,21 @@ impl Evidence {
 }
 
 impl Sign {
+    /// Whether it counts as evidence, and is watched for afterwards.
+    pub fn is_error(&self) -> bool {
+        self.level == Level::Error
+    }
+
     /// `TIMEOUT net:route:3: 58 lines, 20 a minute, 00:32:10 to 00:35:04 UTC`.
     pub fn said(&self) -> String {
         let clock = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let name = if self.is_error() {
+            self.name.clone()
+        } else {
+            format!("{}, only a warning", self.name)
+        };
         if self.count == 1 {
-            return format!("{}: 1 line, at {} UTC", self.name, clock(self.last));
+            return format!("{name}: 1 line, at {} UTC", clock(self.last));
         }
         let seconds = self.last.duration_since(self.first).as_secs().max(60);
         let count = i64::try_from(self.count).unwrap_or(i64::MAX);
@@ -256,8 +307,7 @@ impl Sign {
         };
         let last = self.last.strftime("%H:%M:%S");
         format!(
-            "{}: {} lines, {rate}, {} to {last} UTC",
-            self.name,
+            "{name}: {} lines, {rate}, {} to {last} UTC",
             self.count,
             clock(self.first)
         )
@@ -269,25 +319,39 @@ mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
     use rstest::rstest;
 
-    use super::{KnownIssues, entry, name, of};
-    use crate::domain::known_issue::{Level, Signature};
+    use super::{Entry, FILTER, KnownIssues, Level, STARTS, name, of};
+    use crate::domain::known_issue::Signature;
 
-    /// One of them: the API's time-outs.
+    fn signature(name: &str, role: &str, pattern: &str, level: Level) -> Signature {
+        Signature {
+            name: name.to_owned(),
+            roles: vec![role.into()],
+            cured_on: Vec::new(),
+            pattern: regex::Regex::new(pattern).unwrap(),
+            before: None,
+            at_least: 3,
+            within: None,
+            level,
+            means: String::new(),
+            look_at: String::new(),
+            next: Vec::new(),
+            source: String::new(),
+        }
+    }
+
+    /// Two of them: the API's time-outs, and what heals by itself.
     fn known() -> KnownIssues {
+        let timeout = "err: TIMEOUT, msg: net:route:3";
         KnownIssues {
-            signatures: vec![Signature {
-                name: "api-timeout".to_owned(),
-                roles: vec!["api".into()],
-                pattern: regex::Regex::new("err: TIMEOUT, msg: net:route:3").unwrap(),
-                before: None,
-                at_least: 3,
-                within: None,
-                level: Level::Error,
-                means: String::new(),
-                look_at: String::new(),
-                next: Vec::new(),
-                source: String::new(),
-            }],
+            signatures: vec![
+                signature("api-timeout", "api", timeout, Level::Error),
+                signature(
+                    "worker-mismatch",
+                    "jobsrv",
+                    "Requeing job: ",
+                    Level::Warning,
+                ),
+            ],
             symptoms: Vec::new(),
         }
     }
@@ -311,16 +375,44 @@ mod tests {
         #[case] told: &str,
         #[case] kept: &str,
     ) {
-        let named = name(message, &known(), &role.into());
-        assert_eq!(named, Some((told.to_owned(), kept.to_owned())));
+        let named = name(message, &known(), &role.into()).unwrap();
+        assert_eq!((named.name.as_str(), named.key.as_str()), (told, kept));
+        assert_eq!(named.level, Level::Error);
+    }
+
+    #[test]
+    fn a_warning_is_told_and_is_no_evidence() {
+        let line = entry(0, "builder-jobsrv.live(O): ERROR:x: Requeing job: 7");
+        let (signs, _) = of(&[line], &known(), &"jobsrv".into());
+        assert!(!signs[0].is_error());
+        assert_eq!(
+            signs[0].said(),
+            "worker-mismatch, only a warning: 1 line, at 2017-11-16 00:00:00 UTC"
+        );
+    }
+
+    #[rstest]
+    #[case::known("x.live(O): [err: TIMEOUT, msg: net:route:3]")]
+    #[case::network("x.live(O): WARN: [err: BUG, msg: x]")]
+    #[case::fatal("x.live(O): FATAL: gone")]
+    #[case::panic("thread 'main' panicked at 'x'")]
+    #[case::start("x.live(SV): Starting service as user=hab, group=hab")]
+    fn what_counts_is_let_through_by_the_node(#[case] line: &str) {
+        let filter = known().filter(&"api".into(), &FILTER).unwrap().unwrap();
+        let counts = line.contains(STARTS) || name(line, &known(), &"api".into()).is_some();
+        assert!(counts && filter.is_match(line), "{line}");
+        assert!(!filter.is_match("x.live(O): INFO: all is well"));
     }
 
     #[test]
     fn free_text_is_kept_as_a_digest_because_it_may_hold_a_secret() {
         let line = "builder-api.live(O): FATAL: cannot log in with hunter2 (os error 98)";
-        let (name, key) = name(line, &known(), &"api".into()).unwrap();
-        assert_eq!(name, "FATAL: cannot log in with hunter# (os error #)");
-        assert!(key.len() == 16 && !key.contains("hunter"), "{key}");
+        let named = name(line, &known(), &"api".into()).unwrap();
+        assert_eq!(named.name, "FATAL: cannot log in with hunter# (os error #)");
+        assert!(
+            named.key.len() == 16 && !named.key.contains("hunter"),
+            "{named:?}"
+        );
     }
 
     #[rstest]
@@ -330,35 +422,38 @@ mod tests {
         assert_eq!(name(message, &known(), &"api".into()), None);
     }
 
-    fn line(second: u32, said: &str) -> String {
-        format!(
-            "2017-11-16T00:{:02}:{:02}+0000 ip-10-0-0-147 hab[40751]: {said}",
-            second / 60,
-            second % 60
-        )
+    fn entry(second: u32, said: &str) -> Entry {
+        Entry {
+            at: jiff::Timestamp::from_second(1_510_790_400 + i64::from(second)).unwrap(),
+            process: "hab".to_owned(),
+            pid: Some(40751),
+            message: said.to_owned(),
+        }
     }
 
     #[test]
     fn errors_are_counted_by_kind_with_their_rate() {
         let timeout = "builder-api.live(O): ERROR:habitat_net::conn: [err: TIMEOUT, msg: net:route:3], Connection recv timeout";
-        let text: Vec<String> = (0..60).map(|n| line(n * 3, timeout)).collect();
-        let entries: Vec<_> = text.iter().filter_map(|line| entry(line)).collect();
-        let signs = of(&entries, &known(), &"api".into()).errors.unwrap();
+        let entries: Vec<_> = (0..60).map(|n| entry(n * 3, timeout)).collect();
+        let (signs, _) = of(&entries, &known(), &"api".into());
         assert_eq!(
             signs[0].said(),
             "TIMEOUT net:route:3 (api-timeout): 60 lines, 20 a minute, 2017-11-16 00:00:00 to 00:02:57 UTC"
+        );
+        assert_eq!(
+            signs[0].line,
+            format!("2017-11-16T00:02:57Z hab[40751]: {timeout}")
         );
         assert_eq!(signs.len(), 1);
     }
 
     proptest! {
-        /// Fails when `of` keeps only the last line of a kind, or when `entry` reads a line that has no time.
+        /// Fails when `of` keeps only the last line of a kind, or counts a line that is no error.
         #[test]
         fn every_error_line_is_counted_once(seconds in proptest::collection::vec(0_u32..3_000, 0..40), noise in "\\PC{0,60}") {
-            let mut text: Vec<String> = seconds.iter().map(|s| line(*s, "x.live(O): FATAL: gone 17")).collect();
-            text.push(noise);
-            let entries: Vec<_> = text.iter().filter_map(|line| entry(line)).collect();
-            let signs = of(&entries, &known(), &"api".into()).errors.unwrap();
+            let mut entries: Vec<_> = seconds.iter().map(|s| entry(*s, "x.live(O): FATAL: gone 17")).collect();
+            entries.push(entry(0, &noise));
+            let (signs, _) = of(&entries, &known(), &"api".into());
             let counted: usize = signs.iter().map(|sign| sign.count).sum();
             prop_assert_eq!(counted, seconds.len());
             prop_assert!(signs.iter().all(|sign| sign.name == "FATAL: gone #"));

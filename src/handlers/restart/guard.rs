@@ -1,6 +1,6 @@
 //! What speaks against a restart before a card is opened, and what overrides it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -125,7 +125,6 @@ pub fn can_be_done(what: &What, found: &[Found<'_>], look: &Look) -> Result<()> 
 
 /// The names of the locks of a node: one for each service that goes down. Whoever restarts the Supervisor has them all.
 pub fn locks(what: &What, found: &Found<'_>) -> Vec<String> {
-    let node = &found.node.name;
     let mut names: Vec<String> = match (&found.reading, what) {
         (Err(_), _) => Vec::new(),
         (Ok(reading), what) => {
@@ -138,21 +137,15 @@ pub fn locks(what: &What, found: &Found<'_>) -> Vec<String> {
         names.push(what.name().to_owned());
     }
     names
-        .into_iter()
-        .map(|name| format!("node:{node}:{name}"))
+        .iter()
+        .map(|name| hold::lock_of(found.node, name))
         .collect()
 }
 
 /// Refused early where somebody is at it; the lock itself is taken when it runs.
 pub async fn nobody_is_at_it(what: &What, found: &[Found<'_>], look: &Look) -> Result<()> {
     let names: Vec<String> = found.iter().flat_map(|found| locks(what, found)).collect();
-    let Some(holder) = look.records.lock_holder(&names).await? else {
-        return Ok(());
-    };
-    match look.records.operation(holder).await? {
-        Some(holder) => Err(hold::held_by(&holder).into()),
-        None => Ok(()),
-    }
+    look.nobody_holds(&names).await
 }
 
 /// A node that was restarted just now is left alone, unless it is down or `--force --reason` says otherwise; then what is
@@ -214,18 +207,7 @@ pub fn has_a_reason(what: &What, found: &[Found<'_>], look: &Look) -> Result<()>
         return Ok(());
     }
     let lacking = found.iter().filter(|found| !speaks_for_it(what, found));
-    let said: Vec<String> = lacking
-        .map(|found| {
-            let node = &found.node.name;
-            match &found.evidence.errors {
-                Err(why) => format!("The evidence on {node} is unavailable: {why}."),
-                Ok(_) => format!(
-                    "None found on {node}: no error line in the last {} minutes.",
-                    super::evidence::MINUTES
-                ),
-            }
-        })
-        .collect();
+    let said: Vec<String> = lacking.map(lacking_evidence).collect();
     if said.is_empty() {
         return Ok(());
     }
@@ -236,13 +218,33 @@ pub fn has_a_reason(what: &What, found: &[Found<'_>], look: &Look) -> Result<()>
     .into())
 }
 
+fn lacking_evidence(found: &Found<'_>) -> String {
+    let (node, minutes) = (&found.node.name, super::evidence::MINUTES);
+    let mut said = match &found.evidence.errors {
+        Err(why) => format!("The evidence on {node} is unavailable: {why}."),
+        Ok(warnings) if !warnings.is_empty() => {
+            format!("Only warnings on {node}, and no error line in the last {minutes} minutes.")
+        }
+        Ok(_) => format!("None found on {node}: no error line in the last {minutes} minutes."),
+    };
+    for witness in &found.evidence.elsewhere {
+        if let Err(why) = &witness.errors {
+            let _ = write!(
+                said,
+                " {}, which may tell of it, is unavailable: {why}.",
+                witness.node
+            );
+        }
+    }
+    said
+}
+
 /// Errors, a service or a Supervisor that is down, a crash loop; a node that will not be touched needs nothing.
 fn speaks_for_it(what: &What, found: &Found<'_>) -> bool {
     let Ok(reading) = &found.reading else {
         return true;
     };
-    let errors = found.evidence.errors.as_ref();
-    errors.is_ok_and(|errors| !errors.is_empty())
+    found.evidence.has_errors()
         || is_down(what, found)
         || reading
             .services()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
     deed::missing,
     evidence::{self, Sign},
     reading::{Reading, read},
+    witness,
 };
 use crate::{domain::node::Node, handlers::Work};
 
@@ -53,6 +55,10 @@ const LOOK_SLOWLY: Duration = Duration::from_millis(500);
 /// Longest a search of the journal may take while nobody waits for a card.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What is at fault elsewhere until then, is not held against it: a router forgets a silent server after 35 s, and only then takes the
+/// new one's registration.
+const REGISTERS_WITHIN: Duration = Duration::from_secs(35);
+
 /// Watches a node that is up for as long as the configuration says, or until a person stops it; `tell` hears of progress.
 pub async fn watch(
     work: &Work,
@@ -68,6 +74,8 @@ pub async fn watch(
     // What was written in the second of the last look may be from before it.
     let from = up.clock + 1;
     let (mut after, mut seen) = (up.clone(), Vec::new());
+    let registers_within = REGISTERS_WITHIN.min(whole / 2);
+    let registered = Timestamp::now() + registers_within;
     loop {
         let left = whole.saturating_sub(begun.elapsed());
         tell(format!(
@@ -80,9 +88,17 @@ pub async fn watch(
             () = work.until_stopped() => {}
         }
         let last = begun.elapsed() >= whole || work.stopped();
-        let (now, errors) = tokio::join!(
+        let elsewhere = async {
+            if begun.elapsed() < registers_within {
+                return Vec::new();
+            }
+            let watched = &planned.elsewhere;
+            witness::since(look, node, what, watched, registered, PATIENCE).await
+        };
+        let (now, errors, elsewhere) = tokio::join!(
             read(look, node),
-            evidence::since(look, node, from, PATIENCE)
+            evidence::since(look, node, from, PATIENCE),
+            elsewhere
         );
         match now {
             Ok(now) => {
@@ -110,16 +126,32 @@ pub async fn watch(
             Err(why) => Some(why),
         };
         let same = seen.iter().find(|sign| planned.errors.contains(&sign.key));
-        if let Some(same) = same {
+        let same = same.map(|sign| (sign, String::new())).or_else(|| {
+            elsewhere.iter().find_map(|witness| {
+                let sign = witness.errors.as_ref().ok()?.first()?;
+                Some((sign, format!(" on {}", witness.node)))
+            })
+        });
+        if let Some((same, of)) = same {
             let why = format!(
-                "{}, {} within {} s",
+                "{}{of}, {} within {} s",
                 same.name,
                 counted(same.count),
                 begun.elapsed().as_secs().max(1)
             );
-            return judged(Verdict::SameError, why, Some(after), &seen);
+            let elsewhere = elsewhere.iter().flat_map(|it| &it.errors).flatten();
+            let lines: Vec<Sign> = elsewhere.chain(&seen).cloned().collect();
+            return judged(Verdict::SameError, why, Some(after), &lines);
         }
         if last {
+            let unread = unread
+                .map(|why| ("its journal".to_owned(), why))
+                .or_else(|| {
+                    elsewhere.into_iter().find_map(|witness| {
+                        let why = witness.errors.err()?;
+                        Some((format!("the journal of {}", witness.node), why))
+                    })
+                });
             let why = quiet(planned, &seen, unread, begun.elapsed(), whole);
             return judged(Verdict::Recovered, why, Some(after), &seen);
         }
@@ -156,16 +188,19 @@ fn fell(up: &Reading, now: &Reading, what: &What) -> Option<String> {
 fn quiet(
     planned: &OfNode,
     seen: &[Sign],
-    unread: Option<String>,
+    unread: Option<(String, String)>,
     watched: Duration,
     whole: Duration,
 ) -> String {
-    let mut said = match (planned.errors.as_slice(), unread) {
-        (_, Some(why)) => format!("up, but its journal could not be watched: {why}"),
-        ([], None) => "up; no error was known before".to_owned(),
-        ([_], None) => "its error not seen again".to_owned(),
-        (several, None) => format!("none of its {} kinds of errors seen again", several.len()),
+    let elsewhere = planned.elsewhere.iter().map(|it| it.errors.len());
+    let kinds = planned.errors.len() + elsewhere.sum::<usize>();
+    let mut said = match (kinds, unread) {
+        (_, Some((journal, why))) => format!("up, but {journal} could not be watched: {why}"),
+        (0, None) => "up; no error was known before".to_owned(),
+        (1, None) => "its error not seen again".to_owned(),
+        (several, None) => format!("none of its {several} kinds of errors seen again"),
     };
+
     let seconds = watched.min(whole).as_secs();
     let time = if watched < whole {
         format!(", watched {seconds} of {} s only", whole.as_secs())
@@ -173,6 +208,12 @@ fn quiet(
         format!(" in {seconds} s")
     };
     said.push_str(&time);
+    if !planned.elsewhere.is_empty() {
+        let elsewhere = planned.elsewhere.iter().map(|it| it.node.as_str());
+        let elsewhere: Vec<&str> = elsewhere.collect();
+        let elsewhere = format!(", watched on {} too", elsewhere.join(", "));
+        said.push_str(&elsewhere);
+    }
     let others: usize = seen.iter().map(|sign| sign.count).sum();
     if others > 0 {
         let others = format!("; {} of other kinds", counted(others));
