@@ -22,6 +22,7 @@ const PEAK: &str = "import resource,subprocess,sys; subprocess.run(sys.argv[1:],
 #[test]
 #[ignore = "measures, with 200 MB of disk; run by hand"]
 fn a_journal_of_200_mb_costs_the_bot_less_than_4_mb() {
+    let mut missed = Vec::new();
     for refuses_grep in [false, true] {
         let (small, big) = (Nodes::new(1, refuses_grep), Nodes::new(1, refuses_grep));
         write(&small, 0..10);
@@ -43,14 +44,17 @@ fn a_journal_of_200_mb_costs_the_bot_less_than_4_mb() {
         ] {
             let (before, after) = (peak(&small, line), peak(&big, line));
             let more = after - before;
+            let what = format!("{} of {} MB, {kind}", line.join(" "), size / 1_000_000);
+            let verdict = if more < MOST { "met" } else { "missed" };
             println!(
-                "| {} of {} MB, {kind} | {after:.0} KiB; with 10 lines {before:.0} KiB; {more:+.0} KiB | {MOST:.0} KiB |",
-                line.join(" "),
-                size / 1_000_000,
+                "| {what} | {after:.0} KiB; with 10 lines {before:.0} KiB; {more:+.0} KiB | {MOST:.0} KiB: {verdict} |"
             );
-            assert!(more < MOST, "{more} KiB more");
+            if more >= MOST {
+                missed.push(what);
+            }
         }
     }
+    assert!(missed.is_empty(), "missed by {missed:?}");
 }
 
 /// Of all its files: a full one is set aside and the next begun.
