@@ -2,11 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::resume_unwind,
+    thread,
     time::Duration,
 };
 
 use habops::{domain::operation::State, sandbox::slack::Typed};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::world::{World, everywhere, of_metadata};
 
@@ -14,10 +17,14 @@ use super::world::{World, everywhere, of_metadata};
 const COMMANDS: usize = 200;
 /// Over how long they are typed.
 const WITHIN: Duration = Duration::from_secs(5);
-/// Channels they are typed in: each takes about one message a second.
-const CHANNELS: usize = 10;
 /// How long Slack waits for an acknowledgement.
 const SLACKS_PATIENCE: Duration = Duration::from_secs(3);
+/// Within how long every command must be answered, in a channel that takes about one message a second.
+const ANSWERED_WITHIN: Duration = Duration::from_mins(5);
+/// How long a bad day lasts.
+const BAD: Duration = Duration::from_mins(1);
+/// Channels in which commands are typed meanwhile: the backlog is many channels' own.
+const CHANNELS: usize = 10;
 
 /// What is typed, in turn: shared answers, private ones, refusals of three kinds.
 const MIXED: [&str; 8] = [
@@ -38,12 +45,17 @@ fn is_shared(text: &str) -> bool {
         .any(|word| text.starts_with(word))
 }
 
+/// Whether the answer to it is for the asker alone, and comes after the acknowledgement; a word that nobody knows is refused in it.
+fn is_private(text: &str) -> bool {
+    !is_shared(text) && text != "statsu"
+}
+
 /// Makes channels as the app itself would, so that it is in them.
-async fn channels(world: &World) -> Vec<String> {
+async fn channels(world: &World, many: usize) -> Vec<String> {
     let client = reqwest::Client::new();
     let url = format!("{}/conversations.create", world.slack().api_url());
     let mut made = Vec::new();
-    for number in 0..CHANNELS {
+    for number in 0..many {
         let answer: Value = client
             .post(&url)
             .bearer_auth("xoxb-sandbox")
@@ -68,6 +80,7 @@ async fn channels(world: &World) -> Vec<String> {
 async fn types_all(
     world: &World,
     channels: &[String],
+    over: Duration,
     meanwhile: impl AsyncFn(usize),
 ) -> Vec<(&'static str, Typed)> {
     let mut typing = tokio::task::JoinSet::new();
@@ -75,7 +88,7 @@ async fn types_all(
         let slack = world.slack().clone();
         let channel = channels[number % channels.len()].clone();
         let text = MIXED[number % MIXED.len()];
-        let after = WITHIN * u32::try_from(number).unwrap() / u32::try_from(COMMANDS).unwrap();
+        let after = over * u32::try_from(number).unwrap() / u32::try_from(COMMANDS).unwrap();
         typing.spawn(async move {
             tokio::time::sleep(after).await;
             let typed = slack
@@ -94,7 +107,7 @@ async fn types_all(
 
 /// Every command has one operation and one end, and what all may see is one message that shows it.
 async fn each_has_one_answer(world: &World, typed: &[(&str, Typed)]) {
-    world.comes_to_rest().await;
+    world.comes_to_rest_within(ANSWERED_WITHIN).await;
     let operations = world.operations().await;
     assert_eq!(operations.len(), typed.len(), "one operation a command");
     let mut messages = BTreeMap::<String, Vec<String>>::new();
@@ -130,41 +143,58 @@ async fn each_has_one_answer(world: &World, typed: &[(&str, Typed)]) {
         }
     }
     assert_eq!(messages.len(), shared.len(), "nothing else was posted");
+    let private = typed.iter().filter(|(text, _)| is_private(text)).count();
+    assert_eq!(told_aside(world), private, "one private answer a command");
 }
 
-/// Each private answer was shown: one acknowledgement a command, and one answer to each that was not refused in it.
-fn each_was_told_once(world: &World, typed: &[(&str, Typed)]) {
-    let expected: usize = typed
-        .iter()
-        .map(|(text, _)| match *text {
-            "statsu" => 1,                // the refusal is the acknowledgement
-            text if is_shared(text) => 1, // the acknowledgement says where the answer comes
-            _ => 2,                       // and here it comes to the asker alone
-        })
-        .sum();
-    assert_eq!(world.slack().ephemerals("dee").len(), expected);
+/// How many answers Slack took for one person alone; the acknowledgements are not among them.
+fn told_aside(world: &World) -> usize {
+    let journal = world.slack().journal();
+    let taken = journal.iter().filter(|entry| match entry.kind {
+        "response_url" => entry.detail["status"] == 200,
+        "api" => entry.name == "chat.postEphemeral" && entry.detail["done"] == true,
+        _ => false,
+    });
+    taken.count()
+}
+
+/// The acknowledgements' times, shortest first, printed for whoever runs the test by hand.
+fn times(typed: &[(&str, Typed)]) -> Vec<Duration> {
+    let mut took: Vec<Duration> = typed.iter().filter_map(|(_, typed)| typed.took).collect();
+    took.sort();
+    let at = |percent: usize| took[(took.len() - 1) * percent / 100];
+    let (half, most, longest) = (at(50), at(95), at(100));
+    let count = took.len();
+    println!("{count} acknowledgements: p50 {half:?}, p95 {most:?}, longest {longest:?}");
+    took
 }
 
 #[test]
-fn two_hundred_commands_in_five_seconds_are_each_answered_once() {
+fn two_hundred_commands_in_five_seconds_in_one_channel_are_each_answered_once() {
     World::run(async |world| {
-        let channels = channels(world).await;
-        let typed = types_all(world, &channels, async |_| {}).await;
+        let channel = channels(world, 1).await;
+        let began = Instant::now();
+        let typed = types_all(world, &channel, WITHIN, async |_| {}).await;
         for (text, typed) in &typed {
             assert_eq!(typed.error, None, "{text}");
-            assert!(typed.took.unwrap() < SLACKS_PATIENCE, "{text}: {typed:?}");
         }
+        let took = times(&typed);
+        assert_eq!(took.len(), COMMANDS);
+        assert!(took.iter().all(|took| *took < SLACKS_PATIENCE));
         each_has_one_answer(world, &typed).await;
-        each_was_told_once(world, &typed);
+        println!("all answered after {:?}", began.elapsed());
+        // Each acknowledgement was shown, and each private answer beside it.
+        let private = typed.iter().filter(|(text, _)| is_private(text)).count();
+        assert_eq!(world.slack().ephemerals("dee").len(), COMMANDS + private);
     });
 }
 
 #[test]
-fn dropped_sockets_and_copies_of_envelopes_lose_and_double_nothing() {
+fn dropped_sockets_and_copies_of_envelopes_lose_and_double_nothing_in_one_channel() {
     World::run(async |world| {
-        let channels = channels(world).await;
+        let channel = channels(world, 1).await;
         world.breaks("slack-redeliver");
-        let typed = types_all(world, &channels, async |count| {
+        let typed = types_all(world, &channel, WITHIN, async |count| {
             if count == COMMANDS / 3 || count == COMMANDS / 2 {
                 world.breaks("slack-drop");
             }
@@ -173,6 +203,7 @@ fn dropped_sockets_and_copies_of_envelopes_lose_and_double_nothing() {
         // A command whose socket closed under it may be answered to by nobody; its copy is what remains.
         let unheard = typed.iter().filter(|(_, typed)| typed.took.is_none());
         assert!(unheard.count() < COMMANDS / 4);
+        times(&typed);
         // The last copies come after a moment.
         world
             .eventually("the copies", async || {
@@ -185,19 +216,17 @@ fn dropped_sockets_and_copies_of_envelopes_lose_and_double_nothing() {
     });
 }
 
-/// That fault on while commands come in, and off again a little later.
-fn under(fault: &'static str) {
+/// Commands come in for a minute while that fault is on, all but the first few, with which the bot learns who types.
+fn a_minute_of(fault: &str) {
     World::run(async |world| {
-        let channels = channels(world).await;
-        let typed = types_all(world, &channels, async |count| {
-            if count == COMMANDS / 8 {
+        let channels = channels(world, CHANNELS).await;
+        let typed = types_all(world, &channels, BAD, async |count| {
+            if count == CHANNELS {
                 world.breaks(fault);
-            }
-            if count == COMMANDS * 3 / 4 {
-                world.mends(fault);
             }
         })
         .await;
+        world.mends(fault);
         for (text, typed) in &typed {
             assert_eq!(typed.error, None, "{text}");
         }
@@ -207,21 +236,27 @@ fn under(fault: &'static str) {
             .iter()
             .filter(|entry| entry.name == "chat.postMessage");
         let hurt = posts.filter(|entry| entry.detail["fate"] != "answered");
-        assert!(hurt.count() > 0, "the fault was not felt");
+        let (done, not): (Vec<_>, Vec<_>) = hurt.partition(|entry| entry.detail["done"] == true);
+        println!(
+            "{fault}: {} posts done and not answered, {} not done",
+            done.len(),
+            not.len()
+        );
+        assert!(!not.is_empty(), "the fault was not felt");
+        // What was done and not answered is what a second try would double.
+        assert!(!done.is_empty() || fault == "slack-429");
     });
 }
 
+/// One minute for all of them, each in a world of its own.
 #[test]
-fn while_slack_answers_429_nothing_is_lost_or_said_twice() {
-    under("slack-429");
-}
-
-#[test]
-fn while_slack_answers_500_nothing_is_lost_or_said_twice() {
-    under("slack-500");
-}
-
-#[test]
-fn while_slack_resets_connections_nothing_is_lost_or_said_twice() {
-    under("slack-reset");
+fn a_minute_of_429_500_or_resets_under_load_loses_nothing_and_says_nothing_twice() {
+    let faults = ["slack-429", "slack-500", "slack-reset"];
+    let worlds = faults.map(|fault| thread::spawn(|| a_minute_of(fault)));
+    for (fault, world) in faults.into_iter().zip(worlds) {
+        if let Err(why) = world.join() {
+            println!("it was {fault}");
+            resume_unwind(why);
+        }
+    }
 }

@@ -327,7 +327,17 @@ impl World {
     }
 
     /// Looks again and again at what tells nobody when it changes.
-    pub async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    pub async fn eventually<T>(&self, what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+        self.within(SOON, what, look).await
+    }
+
+    /// The same for what may take longer.
+    pub async fn within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut look: impl AsyncFnMut() -> Option<T>,
+    ) -> T {
         let looking = async {
             loop {
                 if let Some(found) = look().await {
@@ -336,9 +346,9 @@ impl World {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
-        timeout(SOON, looking)
+        timeout(patience, looking)
             .await
-            .unwrap_or_else(|_| panic!("waited {SOON:?} for {what}"))
+            .unwrap_or_else(|_| panic!("waited {patience:?} for {what}"))
     }
 
     /// Every operation so far, oldest first.
@@ -355,7 +365,13 @@ impl World {
 
     /// Waits until nothing is under way and everything wished for is to be seen.
     pub async fn comes_to_rest(&self) {
-        self.eventually("everything to end and to be posted", async || {
+        self.comes_to_rest_within(SOON).await;
+    }
+
+    /// The same where there is much to say.
+    pub async fn comes_to_rest_within(&self, patience: Duration) {
+        let what = "everything to end and to be posted";
+        self.within(patience, what, async || {
             let under_way = self.operations().await.into_iter().any(|operation| {
                 matches!(
                     operation.state,
