@@ -11,6 +11,7 @@ mod cli;
 mod crash;
 mod datastore;
 mod diagnose;
+mod disk;
 mod docs;
 mod emulate;
 mod farm;

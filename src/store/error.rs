@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::domain::operation::State;
 
@@ -119,7 +119,10 @@ impl Error {
     pub(super) fn of(path: &Path, error: &rusqlite::Error) -> Self {
         let file = path.display().to_string();
         let why = error.to_string();
+        // Where the log's index does not fit, it is called a failing disk.
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         match error.sqlite_error_code() {
+            _ if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => Self::Full { file },
             Some(ErrorCode::DiskFull) => Self::Full { file },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { file },
             Some(ErrorCode::SystemIoFailure) => Self::Disk { file, why },
@@ -182,14 +185,14 @@ mod tests {
     use std::path::Path;
 
     use rstest::rstest;
-    use rusqlite::ffi;
 
-    use super::Error;
+    use super::{Error, ffi};
 
     #[rstest]
     #[case(ffi::SQLITE_FULL, "free some space")]
     #[case(ffi::SQLITE_READONLY_DIRECTORY, "read-only")]
     #[case(ffi::SQLITE_IOERR_FSYNC, "kernel's log")]
+    #[case(ffi::SQLITE_IOERR_SHMSIZE, "free some space")]
     #[case(ffi::SQLITE_CANTOPEN, "may read and write")]
     #[case(ffi::SQLITE_CORRUPT, "backup")]
     #[case(ffi::SQLITE_NOTADB, "not an SQLite database")]

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior, ffi};
 use rusqlite_migration::{M, Migrations};
 use tokio::sync::Notify;
 
@@ -167,14 +167,24 @@ fn make(path: &Path) -> Result<(), Error> {
 fn configured(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
+    set_up(&connection).map_err(|error| match error.sqlite_error_code() {
+        // The log cannot be made beside a file that may only be read.
+        Some(ErrorCode::CannotOpen) if connection.is_readonly(MAIN_DB) == Ok(true) => {
+            rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None)
+        }
+        _ => error,
+    })?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
+    Ok(connection)
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(be_patient))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_LIMIT_PAGES)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.set_transaction_behavior(TransactionBehavior::Immediate);
-    Ok(connection)
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_LIMIT_PAGES)
 }
 
 /// Waits for a lock, up to [`BUSY_TIMEOUT`]; `count` is how often it looked already.

@@ -18,7 +18,6 @@ use crate::{
         failure::RefusalKind,
         ids::OperationId,
         inbound::{Ack, Delivery, Inbound, Typed, Via},
-        journey::Redacted,
         operation::{Operation, State},
         output::{HostState, Output, Part, Status},
         place::Whence,
@@ -59,6 +58,14 @@ pub enum Went {
 }
 
 impl Went {
+    /// What was typed wrong is not what one may not.
+    fn refused(output: &Output) -> Self {
+        match output.refusal {
+            Some(RefusalKind::Usage) => Self::Usage,
+            _ => Self::Refused,
+        }
+    }
+
     /// The exit code of design section 9.
     pub fn code(self) -> u8 {
         match self {
@@ -80,10 +87,10 @@ pub async fn run(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, asked: &Asked
     let actor = Actor::Console { login };
     let id = match submit(&*inbox, &actor, &asked.text, asked.yes).await? {
         Submitted::Operation(id) => id,
-        Submitted::Unrecorded(answer) => {
-            show(asked, None, answer.output(), answer.removed())?;
-            return Ok(match answer.output().status {
-                Status::Refused => Went::Refused,
+        Submitted::Unrecorded(answer, removed) => {
+            show(asked, None, &answer, removed)?;
+            return Ok(match answer.status {
+                Status::Refused => Went::refused(&answer),
                 Status::Failed | Status::Partly => Went::Failed,
                 _ => Went::Done,
             });
@@ -110,7 +117,8 @@ pub async fn run(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, asked: &Asked
 
 enum Submitted {
     Operation(OperationId),
-    Unrecorded(Redacted),
+    /// The store cannot be written: the answer to a look, or the refusal of a change, and how many secrets were removed from it.
+    Unrecorded(Output, u64),
 }
 
 async fn submit(inbox: &dyn Inbox, actor: &Actor, text: &str, yes: bool) -> Result<Submitted> {
@@ -135,10 +143,16 @@ async fn submit(inbox: &dyn Inbox, actor: &Actor, text: &str, yes: bool) -> Resu
             operation: Some(id),
             ..
         } => Ok(Submitted::Operation(id)),
-        Ack::Unstored { said, later: None } => bail!("{}", said.title),
+        Ack::Unstored { said, later: None } => Ok(Submitted::Unrecorded(said, 0)),
         Ack::Unstored {
             later: Some(later), ..
-        } => Ok(Submitted::Unrecorded(later.await)),
+        } => {
+            let answer = later.await;
+            Ok(Submitted::Unrecorded(
+                answer.output().clone(),
+                answer.removed(),
+            ))
+        }
         Ack::Accepted {
             operation: None, ..
         }
@@ -223,15 +237,10 @@ fn waiting(operation: &Operation) -> Output {
 fn went(operation: &Operation) -> Went {
     match operation.state {
         State::Done => Went::Done,
-        State::Refused
-            if operation
-                .output
-                .as_ref()
-                .is_some_and(|output| output.refusal == Some(RefusalKind::Usage)) =>
-        {
-            Went::Usage
-        }
-        State::Refused => Went::Refused,
+        State::Refused => operation
+            .output
+            .as_ref()
+            .map_or(Went::Refused, Went::refused),
         State::Awaiting
         | State::Choosing
         | State::Denied
@@ -282,12 +291,20 @@ fn json_of(operation: Option<&Operation>, output: &Output, removed: u64) -> Valu
     json!({
         "operation": operation.map(|operation| operation.id.to_string()),
         "command": operation.and_then(|operation| operation.command.as_ref().map(ToString::to_string)),
-        "state": operation.map_or("unrecorded", |operation| operation.state.word()),
+        "state": operation.map_or_else(|| unrecorded(output), |operation| operation.state.word()),
         "title": output.title,
         "parts": output.parts,
         "hosts": hosts,
         "redacted": removed,
     })
+}
+
+/// The state of what no row holds.
+fn unrecorded(output: &Output) -> &'static str {
+    match output.status {
+        Status::Refused => State::Refused.word(),
+        _ => "unrecorded",
+    }
 }
 
 fn host_word(state: HostState) -> &'static str {

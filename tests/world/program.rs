@@ -42,8 +42,16 @@ impl From<Output> for Ran {
     }
 }
 
-fn program(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_habops"));
+fn program(by: &[String], words: &[&str]) -> Command {
+    let program = env!("CARGO_BIN_EXE_habops");
+    let mut command = match by {
+        [] => Command::new(program),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+    };
     command
         .args(words)
         .stdin(Stdio::null())
@@ -55,9 +63,14 @@ fn program(words: &[&str]) -> Command {
 
 /// Runs `habops WORDS` to its end; ended by force when it takes too long.
 pub fn habops(words: &[&str]) -> Ran {
+    habops_by(&[], words)
+}
+
+/// The same through a program that runs another: `BY… habops WORDS`.
+pub fn habops_by(by: &[String], words: &[&str]) -> Ran {
     let dir = tempfile::tempdir().unwrap();
     let (out, err) = (dir.path().join("out"), dir.path().join("err"));
-    let mut child = program(words)
+    let mut child = program(by, words)
         .stdout(File::create(&out).unwrap())
         .stderr(File::create(&err).unwrap())
         .spawn()
@@ -94,9 +107,14 @@ pub struct Running {
 impl Running {
     /// Starts `habops WORDS`.
     pub fn start(words: &[&str]) -> Self {
+        Self::start_by(&[], words)
+    }
+
+    /// The same through a program that becomes another: `BY… habops WORDS`.
+    pub fn start_by(by: &[String], words: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (out, err) = (dir.path().join("out"), dir.path().join("err"));
-        let child = program(words)
+        let child = program(by, words)
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
             .spawn()
