@@ -25,6 +25,7 @@ mod page;
 mod pagerduty;
 mod parse;
 mod pattern;
+mod redaction;
 mod render;
 mod restart;
 mod sandbox_nodes;

@@ -291,7 +291,7 @@ impl Output {
         files
     }
 
-    /// Every string in it, for redaction and for measuring.
+    /// Every string in it but the opaque ids of its buttons, for redaction.
     pub fn each_text(&mut self, change: &mut dyn FnMut(&mut String)) {
         self.each_said(change);
         for part in &mut self.parts {
@@ -303,27 +303,51 @@ impl Output {
 
     /// Every string that habops or a person wrote: all but the lines of machines, which stay as they are.
     pub fn each_said(&mut self, change: &mut dyn FnMut(&mut String)) {
+        fn named(facts: &mut [(String, String)], change: &mut dyn FnMut(&mut String)) {
+            for (name, value) in facts {
+                change(name);
+                change(value);
+            }
+        }
         change(&mut self.title);
         for part in &mut self.parts {
             match part {
-                Part::Log { .. } | Part::File { .. } => {}
+                Part::Log { of: name, .. } | Part::File { name, .. } => change(name),
                 Part::Text(text) => change(text),
-                Part::Facts(facts) => facts.iter_mut().for_each(|(_, value)| change(value)),
-                Part::Table { rows, .. } => rows.iter_mut().flatten().for_each(&mut *change),
+                Part::Facts(facts) => named(facts, change),
+                Part::Table { columns, rows } => {
+                    let cells = rows.iter_mut().flatten();
+                    columns.iter_mut().chain(cells).for_each(&mut *change);
+                }
                 Part::Hosts(hosts) => {
                     for host in hosts {
+                        change(&mut host.node);
                         change(&mut host.said);
-                        host.facts.iter_mut().for_each(|(_, value)| change(value));
+                        named(&mut host.facts, change);
                     }
                 }
-                Part::Chart { title, .. } => change(title),
+                Part::Chart { title, points } => {
+                    change(title);
+                    for (label, _) in points {
+                        change(label);
+                    }
+                }
                 Part::Next { label, command } => {
                     change(label);
                     change(command);
                 }
                 Part::Undo { command } => change(command),
-                Part::Link { label, .. } => change(label),
-                Part::Ask { question, .. } => change(question),
+                Part::Link { label, url } => {
+                    change(label);
+                    change(url);
+                }
+                Part::Ask { question, choices } => {
+                    change(question);
+                    for choice in choices {
+                        change(&mut choice.label);
+                        change(&mut choice.typed);
+                    }
+                }
             }
         }
     }
