@@ -28,7 +28,7 @@ use habops::{
         message::{About, Carrier, Destination, Lane, MessageKey, Under, Wish},
         operation::{Offer, State},
         output::{Action, Output, Status},
-        place::{Place, PlaceKind, Whence},
+        place::{Place, Whence},
         redact::Rules,
     },
     store::{Accept, Accepted, Change, Config, Store},
@@ -95,7 +95,6 @@ fn typed(key: &str, at: Timestamp) -> Accept {
         actor: ana(),
         whence: Whence::Slack {
             place: Place::channel("COPS"),
-            kind: PlaceKind::Public,
         },
         via: Via::Slash,
         reply: None,

@@ -70,6 +70,13 @@ text_id! {
     Owner;
 }
 
+impl ChannelId {
+    /// Whether it is a conversation of one person with the bot, which nobody else can read.
+    pub fn is_direct(&self) -> bool {
+        self.0.starts_with('D')
+    }
+}
+
 macro_rules! numbered_id {
     ($($(#[$doc:meta])* $name:ident $prefix:literal;)+) => {$(
         $(#[$doc])*

@@ -11,7 +11,7 @@ use super::{
     journey::Redacted,
     output::{Action, Output},
     paging,
-    place::{Place, PlaceKind, Whence},
+    place::{Place, Whence},
     roster::{Change, Schedule, Seen, Shift},
 };
 
@@ -87,8 +87,6 @@ pub struct Pressed {
     pub actor: Actor,
     /// Where the message with the button is.
     pub place: Place,
-    /// What kind of conversation that is.
-    pub kind: PlaceKind,
     /// That message.
     pub message: Option<MessageTs>,
     /// Where an ephemeral answer can be sent for 30 minutes. A credential: never logged.

@@ -32,18 +32,6 @@ impl Place {
     }
 }
 
-/// What kind of conversation a place is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PlaceKind {
-    /// A public channel.
-    Public,
-    /// A private channel.
-    Private,
-    /// A direct message.
-    Direct,
-}
-
 /// Where and how something was typed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,8 +40,6 @@ pub enum Whence {
     Slack {
         /// The channel or thread.
         place: Place,
-        /// What kind of conversation.
-        kind: PlaceKind,
     },
     /// At a terminal.
     Terminal,

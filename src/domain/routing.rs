@@ -131,7 +131,7 @@ mod tests {
     use rstest::rstest;
 
     use super::{Flags, Incident, Place, Route, Whence, route};
-    use crate::domain::{actor::Actor, ids::IncidentId, incident::Home, place::PlaceKind};
+    use crate::domain::{actor::Actor, ids::IncidentId, incident::Home};
 
     fn incident(id: u64, home: Home) -> Incident {
         Incident::opened(
@@ -191,10 +191,7 @@ mod tests {
             channel: channel.into(),
             thread: thread.map(Into::into),
         };
-        let whence = Whence::Slack {
-            place,
-            kind: PlaceKind::Public,
-        };
+        let whence = Whence::Slack { place };
         let found = route(&whence, &Flags::default(), false, &[one(), two()]).unwrap();
         assert_eq!(said(&found), to);
     }
@@ -206,7 +203,6 @@ mod tests {
     fn typed_elsewhere(#[case] open: &[Incident], #[case] here: bool, #[case] to: &str) {
         let whence = Whence::Slack {
             place: Place::channel("CELSE"),
-            kind: PlaceKind::Public,
         };
         let flags = Flags {
             here,
@@ -219,7 +215,6 @@ mod tests {
     fn a_personal_answer_stays_where_it_was_asked() {
         let whence = Whence::Slack {
             place: Place::channel("DM"),
-            kind: PlaceKind::Direct,
         };
         assert_eq!(
             said(&route(&whence, &Flags::default(), true, &[one()]).unwrap()),

@@ -14,7 +14,7 @@ use crate::{
         journey::{Flags, may},
         message::{Carrier, Destination, Lane, MessageKey, Under, Wish},
         output::{Output, Status},
-        place::{Place, PlaceKind, Whence},
+        place::{Place, Whence},
         recap::{LOOK_BACK, Records, recap},
         records::Records as _,
         routing::{Route, holder, route},
@@ -130,7 +130,6 @@ impl Pipeline {
         let asked = *how == Mark::Shortcut;
         let whence = Whence::Slack {
             place: place.clone(),
-            kind: PlaceKind::Public,
         };
         // A pin or a reaction elsewhere is ordinary Slack; the shortcut is meant for us wherever it is used.
         let incident = match holder(&open, place) {

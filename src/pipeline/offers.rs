@@ -313,7 +313,6 @@ impl Pipeline {
 fn whence(pressed: &Pressed) -> Whence {
     Whence::Slack {
         place: pressed.place.clone(),
-        kind: pressed.kind,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use habops::domain::{incident::IncidentState, operation::State};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{API, card, incident, incidents, opened};
 use crate::world::{World, everywhere, words};
@@ -89,6 +89,25 @@ fn a_channel_belongs_to_one_incident_and_a_card_in_it_to_another() {
         let notes = super::lines(world, &first).await;
         assert!(notes.contains(&"in the channel".to_owned()), "{notes:?}");
         assert!(!notes.contains(&"in the thread".to_owned()), "{notes:?}");
+    });
+}
+
+#[test]
+fn an_incident_opened_in_a_direct_message_lives_where_everybody_sees_it() {
+    World::run(async |world| {
+        let opening = reqwest::Client::new()
+            .post(format!("{}/conversations.open", world.slack().api_url()))
+            .bearer_auth("xoxb-sandbox")
+            .json(&json!({ "users": "U0ANA" }));
+        let direct: Value = opening.send().await.unwrap().json().await.unwrap();
+        let direct = direct["channel"]["id"].as_str().unwrap();
+        let ana = world.person("ana").at(direct);
+        ana.types("/habops incident open \"login is slow\"").await;
+        world.sees("operations", "login is slow").await;
+        ana.types("/habops incident open \"mine alone\" --channel here")
+            .await;
+        ana.hears("Nobody else would see an incident here").await;
+        assert_eq!(incidents(world).await.len(), 1);
     });
 }
 

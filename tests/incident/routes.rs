@@ -6,7 +6,7 @@ use habops::domain::{
     ids::IncidentId,
     incident::{Home, Incident},
     journey::Flags,
-    place::{Place, PlaceKind, Whence},
+    place::{Place, Whence},
     routing::{Route, bound, route},
 };
 use jiff::Timestamp;
@@ -103,7 +103,7 @@ fn whences() -> impl Strategy<Value = Whence> {
     prop_oneof![
         1 => Just(Whence::Terminal),
         1 => Just(Whence::Machine),
-        6 => places().prop_map(|place| Whence::Slack { place, kind: PlaceKind::Public }),
+        6 => places().prop_map(|place| Whence::Slack { place }),
     ]
 }
 

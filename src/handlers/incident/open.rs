@@ -58,10 +58,17 @@ impl Handler for Open {
                 .into());
             }
         }
+        let typed = typed_in(look);
+        if args.channel == Some(Lives::Here) && typed.is_none() {
+            return Err(Refusal::usage(
+                "Nobody else would see an incident here. Leave `--channel here` out, and it lives where habops does; `--channel new` makes a channel for it.",
+            )
+            .into());
+        }
         let whole = args.channel == Some(Lives::Here)
             || (args.channel.is_none() && look.settings.place_is_channel);
-        if let Some(place) = look.asked.whence.place().filter(|_| whole)
-            && let Some(other) = bound(&open, &Place::channel(place.channel.clone()))
+        if let Some(channel) = typed.filter(|_| whole)
+            && let Some(other) = bound(&open, &Place::channel(channel))
         {
             return Err(Refusal::not_now(format!(
                 "This channel belongs to {} ({}). `--channel thread` gives the new one a thread, `--channel new` a channel.",
@@ -76,7 +83,7 @@ impl Handler for Open {
         let asked = &work.look.asked;
         let id = IncidentId(asked.operation.0);
         let OpenArgs { title, channel, pd } = plan.plan();
-        let typed = asked.whence.place().map(|place| place.channel.clone());
+        let typed = typed_in(&work.look);
         let place = self::place(*channel, typed, work, id, title);
         let output = Output::new(Status::Done, format!("{id} is open: {title}")).with(Part::Next {
             label: "Fleet status".to_owned(),
@@ -88,6 +95,12 @@ impl Handler for Open {
             pagerduty: pd.clone(),
         }))
     }
+}
+
+/// The channel where it was typed; none at a terminal, and none in a direct message, where nobody else would see the incident.
+fn typed_in(look: &Look) -> Option<ChannelId> {
+    let place = look.asked.whence.place()?;
+    (!place.channel.is_direct()).then(|| place.channel.clone())
 }
 
 fn place(

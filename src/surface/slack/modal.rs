@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::translate::SHORTCUT;
-use crate::domain::{
-    ids::MessageTs,
-    place::{Place, PlaceKind},
-};
+use crate::domain::{ids::MessageTs, place::Place};
 
 const BLOCK: &str = "habops_words";
 const INPUT: &str = "words";
@@ -19,8 +16,6 @@ const MOST_WORDS: usize = 3_000;
 pub(super) struct At {
     /// The thread of the message.
     pub(super) place: Place,
-    /// What kind of conversation.
-    pub(super) kind: PlaceKind,
     /// The message itself.
     pub(super) message: MessageTs,
 }

@@ -13,10 +13,10 @@ use crate::{
     clients::slack::{Identity, Kind},
     domain::{
         actor::Actor,
-        ids::{ChannelId, MessageTs, OfferId},
+        ids::{MessageTs, OfferId},
         inbound::{Delivery, Inbound, Pressed, Typed, Via},
         output::Action,
-        place::{Place, PlaceKind, Whence},
+        place::{Place, Whence},
     },
 };
 
@@ -97,15 +97,6 @@ pub fn read(
     }
 }
 
-/// What kind of conversation it is, as far as a payload tells: public, where nothing says otherwise.
-pub fn place_kind(channel: &ChannelId, name: Option<&str>) -> PlaceKind {
-    match (channel.as_str().chars().next(), name) {
-        (Some('D'), _) | (_, Some("directmessage")) => PlaceKind::Direct,
-        (Some('G'), _) | (_, Some("privategroup")) => PlaceKind::Private,
-        _ => PlaceKind::Public,
-    }
-}
-
 struct Reader<'a> {
     identity: &'a Identity,
     received: Timestamp,
@@ -117,13 +108,11 @@ impl Reader<'_> {
         let team = needed(payload, "/team_id", "team_id")?;
         let user = needed(payload, "/user_id", "user_id")?;
         let channel = channel(payload, "/channel_id", "channel_id")?;
-        let kind = place_kind(&channel, text(payload, "/channel_name"));
         let typed = Typed {
             text: words(text(payload, "/text").unwrap_or_default())?,
             actor: Actor::person(team, user),
             whence: Whence::Slack {
                 place: Place::channel(channel),
-                kind,
             },
             via: Via::Slash,
             reply: reply(payload),
@@ -173,7 +162,6 @@ impl Reader<'_> {
             None if direct => (said, false),
             None => return Err(Unheard::NotMentioned),
         };
-        let kind = place_kind(&channel, None);
         let ts = needed(event, "/ts", "event.ts")?;
         let typed = Typed {
             text: words(command)?,
@@ -183,7 +171,6 @@ impl Reader<'_> {
                     channel,
                     thread: text(event, "/thread_ts").map(MessageTs::new),
                 },
-                kind,
             },
             via: Via::Mention,
             reply: None,
@@ -234,7 +221,6 @@ impl Reader<'_> {
             action,
             offer: OfferId::new(offer),
             actor: person(payload)?,
-            kind: place_kind(&channel, text(payload, "/channel/name")),
             place: Place { channel, thread },
             message,
             reply: reply(payload),
@@ -260,10 +246,7 @@ impl Reader<'_> {
         let typed = Typed {
             text: words(said)?,
             actor,
-            whence: Whence::Slack {
-                place: at.place,
-                kind: at.kind,
-            },
+            whence: Whence::Slack { place: at.place },
             via: Via::Shortcut,
             reply: None,
             message: Some(at.message),
@@ -288,14 +271,12 @@ fn shortcut(payload: &Value) -> Result<Meaning, Unheard> {
     }
     let trigger = needed(payload, "/trigger_id", "trigger_id")?;
     let channel = channel(payload, "/channel/id", "channel.id")?;
-    let kind = place_kind(&channel, text(payload, "/channel/name"));
     let message = text(payload, "/message_ts")
         .or_else(|| text(payload, "/message/ts"))
         .ok_or(Unheard::Malformed("message_ts"))?;
     let root = text(payload, "/message/thread_ts").unwrap_or(message);
     let at = modal::At {
         place: Place::thread(channel, root),
-        kind,
         message: MessageTs::new(message),
     };
     Ok(Meaning::Ask(Asked {
@@ -387,20 +368,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case("C1", Some("ops"), PlaceKind::Public)]
-    #[case("C1", Some("privategroup"), PlaceKind::Private)]
-    #[case("G1", None, PlaceKind::Private)]
-    #[case("D1", Some("directmessage"), PlaceKind::Direct)]
-    #[case("D1", None, PlaceKind::Direct)]
-    fn the_kind_of_conversation_is_told_by_id_or_name(
-        #[case] channel: &str,
-        #[case] name: Option<&str>,
-        #[case] kind: PlaceKind,
-    ) {
-        assert_eq!(place_kind(&channel.into(), name), kind);
-    }
-
-    #[rstest]
     #[case("<@UBOT> status api", "status api")]
     #[case("  <@UBOT|habops>: status", "status")]
     #[case("<@UBOT>", "")]
@@ -431,15 +398,6 @@ mod tests {
         let payload = with(mention(), "/event/text", json!(said));
         let typed = typed(&Kind::EventsApi, &payload).1;
         assert_eq!((typed.text.as_str(), typed.in_passing), (text, in_passing));
-    }
-
-    #[test]
-    fn a_button_says_what_kind_of_conversation_it_is_in() {
-        assert_eq!(pressed(&click()).kind, PlaceKind::Public);
-        let private = with(click(), "/channel/name", json!("privategroup"));
-        assert_eq!(pressed(&private).kind, PlaceKind::Private);
-        let direct = with(click(), "/container/channel_id", json!("D1"));
-        assert_eq!(pressed(&direct).kind, PlaceKind::Direct);
     }
 
     #[test]
@@ -540,13 +498,7 @@ mod tests {
             &with(payload, "/event/text", json!("status")),
         );
         assert_eq!(typed.text, "status");
-        assert!(matches!(
-            typed.whence,
-            Whence::Slack {
-                kind: PlaceKind::Direct,
-                ..
-            }
-        ));
+        assert_eq!(typed.whence.place().unwrap().channel, "D1".into());
     }
 
     #[test]
@@ -620,13 +572,7 @@ mod tests {
             ("slack:view:V1", "status api")
         );
         let place = Place::thread("C1", "5.1");
-        assert_eq!(
-            typed.whence,
-            Whence::Slack {
-                place,
-                kind: PlaceKind::Private
-            }
-        );
+        assert_eq!(typed.whence, Whence::Slack { place });
         assert_eq!(
             (typed.via, typed.message),
             (Via::Shortcut, Some("5.1".into()))
