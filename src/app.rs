@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     catalogue::Catalogue,
-    clients::{Clients, builder, datastore, fleet, pagerduty, slack, ssh},
+    clients::{Clients, builder, datastore, fleet, pagerduty, slack, ssh, supervisor},
     config::{Config, Mode, Place, Slack},
     domain::{
         actor::Actor,
@@ -121,6 +121,10 @@ pub fn core_at(
         .map(|section| datastore::Client::new(section, &ssh, &fleet))
         .transpose()?;
     let clients = Arc::new(Clients {
+        supervisor: config
+            .fleet
+            .gateway_port
+            .map(|port| supervisor::Client::new(&ssh, port)),
         ssh,
         fleet,
         directory: slack.map(|slack| slack::Directory::new(slack.client.clone())),

@@ -16,6 +16,7 @@ mod docs;
 mod emulate;
 mod farm;
 mod fleet;
+mod gateway;
 mod habitat;
 mod incident;
 mod journal;

@@ -9,11 +9,14 @@ pub mod pagerduty;
 pub mod secret;
 pub mod slack;
 pub mod ssh;
+pub mod supervisor;
 
 /// The clients that commands use. One that the configuration has no section for is absent, and what needs it says so.
 pub struct Clients {
     /// The nodes.
     pub ssh: ssh::Client,
+    /// The Supervisors' HTTP gateways; absent where the configuration names no port.
+    pub supervisor: Option<supervisor::Client>,
     /// Which nodes there are.
     pub fleet: fleet::Client,
     /// People and groups; absent at a terminal without Slack.

@@ -1,5 +1,7 @@
 //! What `hab sup status` prints, in all four formats it ever had (`facts/habitat.md` section 4.1).
 
+pub mod gateway;
+
 use serde::{Deserialize, Serialize};
 
 /// One service that a Supervisor has loaded.

@@ -32,6 +32,7 @@ pub mod runbook;
 pub mod services;
 pub mod shard;
 pub mod status;
+mod supervisor;
 pub mod tail;
 pub mod why;
 

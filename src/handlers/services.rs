@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Handler, Look, Result, Work, hosts};
+use super::{
+    Handler, Look, Result, Work, hosts,
+    supervisor::{Silent, command, text},
+};
 use crate::{
-    clients::ssh::{Command, End, Error, Host, Output as Answer},
+    clients::{
+        ssh::{End, Error, Host, Output as Answer},
+        supervisor,
+    },
     domain::{
         journey::{Cleared, Outcome, Proposal},
         output::{HostOutcome, HostState, Output, Part, Status},
-        supervisor::{self, Report, Service, ServiceState},
+        supervisor::{Report, Service, ServiceState, read as read_status},
     },
 };
 
@@ -23,17 +29,6 @@ pub struct Args {
 /// The word in the registry.
 pub struct Services;
 
-/// Longest `hab sup status` may take on a node.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// A service list is a few KiB.
-const MOST_OUTPUT: usize = 256 * 1024;
-
-fn command() -> Command {
-    Command::new(["sudo", "-n", "hab", "sup", "status"])
-        .limit(MOST_OUTPUT)
-        .timeout(PATIENCE)
-}
-
 impl Handler for Services {
     type Args = Args;
     type Plan = Args;
@@ -45,15 +40,14 @@ impl Handler for Services {
     async fn run(_plan: &Cleared<Args>, work: &Work) -> Result<Outcome> {
         let look = &work.look;
         let targets: Vec<Host> = look.asked.nodes.iter().map(Host::from).collect();
-        let (ssh, command) = (&look.clients.ssh, command());
-        let answers = ssh.on_each(&targets, |host| ssh.run(host, &command)).await;
-        let (mut rows, mut nodes) = (Vec::new(), Vec::new());
-        for (host, answer) in answers {
-            let (outcome, services) = read(&host.name, answer);
+        let asked = look.clients.ssh.on_each(&targets, |host| ask(look, host));
+        let (mut rows, mut nodes, mut silent) = (Vec::new(), Vec::new(), Silent::default());
+        for (host, (outcome, services, why)) in asked.await {
             rows.extend(services.iter().map(|service| row(&host.name, service)));
             nodes.push(outcome);
+            silent.add(&host.name, why);
         }
-        Ok(output(rows, nodes).into())
+        Ok(output(rows, nodes).text_of(silent.line()).into())
     }
 
     fn by_hand(_plan: &Args, look: &Look) -> Vec<String> {
@@ -65,13 +59,44 @@ impl Handler for Services {
     }
 }
 
-fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome, Vec<Service>) {
-    let outcome = |state, said: String| HostOutcome {
+/// The gateway where there is one, else `hab`; and why it was not the gateway that told.
+async fn ask(look: &Look, host: &Host) -> (HostOutcome, Vec<Service>, Option<String>) {
+    let mut why = None;
+    if let Some(gateway) = &look.clients.supervisor {
+        match gateway.services(host).await {
+            Ok(services) => return (listed(&host.name, &services), services, None),
+            Err(supervisor::Error::Node(fault)) => {
+                return (read(&host.name, Err(fault)).0, Vec::new(), None);
+            }
+            Err(supervisor::Error::Gateway(reason)) => why = Some(reason),
+        }
+    }
+    let answer = look.clients.ssh.run(host, &command()).await;
+    let (outcome, services) = read(&host.name, answer);
+    (outcome, services, why)
+}
+
+fn row_of(node: &str, state: HostState, said: String) -> HostOutcome {
+    HostOutcome {
         node: node.to_owned(),
         state,
         said,
         facts: Vec::new(),
+    }
+}
+
+/// The row of a node whose services are known.
+fn listed(node: &str, services: &[Service]) -> HostOutcome {
+    let is_up = |service: &&Service| service.state == ServiceState::Up;
+    let said = match (services.iter().filter(is_up).count(), services.len()) {
+        (_, 0) => "no services are loaded".to_owned(),
+        (up, all) => format!("{up} of {all} services up"),
     };
+    row_of(node, HostState::Done, said)
+}
+
+fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome, Vec<Service>) {
+    let outcome = |state, said: String| row_of(node, state, said);
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
@@ -100,28 +125,9 @@ fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome,
             );
         }
     };
-    let text = if answer.stdout.is_empty() {
-        answer.complaint()
-    } else {
-        answer.text()
-    };
-    match supervisor::read(&text, exit) {
-        Report::Services(services) => {
-            let down = services
-                .iter()
-                .filter(|service| service.state != ServiceState::Up)
-                .count();
-            let said = format!(
-                "{} of {} services up",
-                services.len() - down,
-                services.len()
-            );
-            (outcome(HostState::Done, said), services)
-        }
-        Report::Nothing => (
-            outcome(HostState::Done, "no services are loaded".to_owned()),
-            Vec::new(),
-        ),
+    match read_status(&text(&answer), exit) {
+        Report::Services(services) => (listed(node, &services), services),
+        Report::Nothing => (listed(node, &[]), Vec::new()),
         Report::NotRunning => {
             let said =
                 "the Supervisor is not running (exit 3): `sudo systemctl start hab-sup` starts it";

@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::reading::Reading;
-use super::{Handler, Look, Result, Work, hosts};
+use super::{
+    Handler, Look, Result, Work, hosts,
+    supervisor::{self, Silent},
+};
 use crate::{
     clients::ssh::{Command, Error, Host},
     domain::{
@@ -52,23 +55,20 @@ impl Handler for Status {
         let nodes = &look.asked.nodes;
         let running: Vec<&Node> = nodes.iter().filter(|node| is_running(node)).collect();
         let targets: Vec<Host> = running.iter().copied().map(Host::from).collect();
-        let command = command();
         let ssh = &look.clients.ssh;
-        let mut answers = std::pin::pin!(ssh.fan_out(&targets, |host| {
-            let command = &command;
-            async move {
-                let answer = ssh.run(host, command).await;
-                (answer, Timestamp::now())
-            }
-        }));
+        let mut answers = std::pin::pin!(ssh.fan_out(&targets, |host| ask(look, host)));
         let mut rows: Vec<(u8, HostOutcome)> = nodes
             .iter()
             .filter(|node| !is_running(node))
             .map(not_running)
             .collect();
-        let mut at = 0;
-        while let Some((_, (answer, heard))) = answers.next().await {
-            rows.push(row(running[at], answer, heard));
+        let (mut at, mut silent) = (0, Silent::default());
+        while let Some((host, answer)) = answers.next().await {
+            let answer = answer.map(|(reading, why)| {
+                silent.add(&host.name, why);
+                reading
+            });
+            rows.push(row(running[at], answer));
             at += 1;
             work.report(Output::new(
                 Ended::Running,
@@ -77,23 +77,22 @@ impl Handler for Status {
         }
         rows.sort_by(|(one, a), (other, b)| one.cmp(other).then_with(|| a.node.cmp(&b.node)));
         let fleet = look.clients.fleet.snapshot().await;
-        Ok(output(rows, &fleet).into())
+        Ok(output(rows, &fleet).text_of(silent.line()).into())
     }
 
     fn by_hand(_plan: &Args, look: &Look) -> Vec<String> {
         look.asked
             .nodes
             .iter()
-            .filter_map(|node| {
-                hosts::by_hand(node, &Command::new(["sudo", "-n", "hab", "sup", "status"]))
-            })
+            .filter_map(|node| hosts::by_hand(node, &supervisor::command()))
             .collect()
     }
 }
 
-/// The one script. Every part may fail without hurting the others; `@@` begins a part, `@exit` tells how it ended.
-pub const SCRIPT: &str = r#"LC_ALL=C; export LC_ALL
-part() { printf '\n@@%s\n' "$1"; shift; "$@" 2>&1; printf '\n@exit %s\n' "$?"; }
+/// The one script. Every part may fail without hurting the others; `@@` begins a part, `@exit` tells how it ended. Its words are the
+/// parts to leave out.
+pub const SCRIPT: &str = r#"LC_ALL=C; export LC_ALL; left_out=" $* "
+part() { case $left_out in *" $1 "*) return;; esac; printf '\n@@%s\n' "$1"; shift; "$@" 2>&1; printf '\n@exit %s\n' "$?"; }
 part date date -u +%s.%N
 part unit systemctl show hab-sup -p ActiveState -p SubState -p MainPID -p ActiveEnterTimestamp -p NRestarts
 part services sudo -n hab sup status
@@ -104,10 +103,34 @@ part memory cat /proc/meminfo
 part disk df -P -k / /hab
 "#;
 
-fn command() -> Command {
-    Command::script(SCRIPT, std::iter::empty::<String>())
+fn script(left_out: &[&str]) -> Command {
+    Command::script(SCRIPT, left_out.iter().copied())
         .limit(MOST_OUTPUT)
         .timeout(PATIENCE)
+}
+
+/// How a node is, and why it was not the gateway that told of its services, where that should have.
+async fn ask(look: &Look, host: &Host) -> std::result::Result<(Reading, Option<String>), Error> {
+    let ssh = &look.clients.ssh;
+    let read = async |left_out: &[&str]| {
+        let answer = ssh.run(host, &script(left_out)).await?;
+        Ok::<_, Error>(Reading::of(&answer.text(), Timestamp::now(), answer.took))
+    };
+    let Some(gateway) = &look.clients.supervisor else {
+        return Ok((read(&[]).await?, None));
+    };
+    // A node that is not reached is told at once: the script's error ends both.
+    let told = async { Ok(gateway.services(host).await) };
+    let (mut reading, told) = tokio::try_join!(read(&["services"]), told)?;
+    let (services, why) = match told {
+        Ok(services) => (reading::loaded(services), None),
+        Err(why) => {
+            let answer = ssh.run(host, &supervisor::command()).await?;
+            (reading::of_hab(&answer), Some(why.to_string()))
+        }
+    };
+    reading.services = services;
+    Ok((reading, why))
 }
 
 fn is_running(node: &Node) -> bool {
@@ -132,11 +155,7 @@ fn not_running(node: &Node) -> (u8, HostOutcome) {
 }
 
 /// One node's row, and how bad it is: 0 is worst.
-fn row(
-    node: &Node,
-    answer: std::result::Result<crate::clients::ssh::Output, Error>,
-    heard: Timestamp,
-) -> (u8, HostOutcome) {
+fn row(node: &Node, answer: std::result::Result<Reading, Error>) -> (u8, HostOutcome) {
     let name = node.name.to_string();
     match answer {
         Err(error) => {
@@ -151,8 +170,7 @@ fn row(
                 },
             )
         }
-        Ok(output) => {
-            let reading = Reading::of(&output.text(), heard, output.took);
+        Ok(reading) => {
             let (rank, said) = judged(&reading);
             (
                 rank,

@@ -28,6 +28,8 @@ const SESSIONS: usize = 8;
 /// Waits between two tries when sshd has no session left: it frees one only when the process has ended.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// A node's loopback, and where we say that we come from.
+const HERE: &str = "127.0.0.1";
 /// For the farewell; a connection that does not take it is dead anyway.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -62,7 +64,7 @@ impl Dialer {
             let mut handle = self
                 .handshake(
                     peer,
-                    jump.as_deref(),
+                    jump.as_ref(),
                     Some(expected),
                     &Verdict::default(),
                     cut,
@@ -95,7 +97,7 @@ impl Dialer {
         let verdict = Verdict::default();
         let work = async {
             let end = self
-                .handshake(peer, jump.as_deref(), None, &verdict, cut)
+                .handshake(peer, jump.as_ref(), None, &verdict, cut)
                 .await;
             match (verdict.shown(), end) {
                 (Some(key), _) => Ok(key),
@@ -125,7 +127,7 @@ impl Dialer {
     async fn handshake(
         &self,
         peer: &Peer,
-        jump: Option<&Connection>,
+        jump: Option<&Arc<Connection>>,
         expected: Option<Expected>,
         verdict: &Verdict,
         cut: CancellationToken,
@@ -199,6 +201,18 @@ fn unreachable(peer: &Peer, reason: &impl ToString) -> Error {
     }
 }
 
+fn not_forwarded(fault: &russh::Error) -> String {
+    match fault {
+        russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
+            "it does not forward (AllowTcpForwarding)".into()
+        }
+        russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => {
+            "nothing listens there".into()
+        }
+        fault => fault.to_string(),
+    }
+}
+
 /// A connection that is logged in. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) peer: Peer,
@@ -269,13 +283,7 @@ impl Connection {
                 }
                 Ok(Ok(Err(fault))) => return Err(NotOpened::Dead(fault.to_string())),
                 Ok(Err(_)) => return Err(NotOpened::Dead("it was closed".into())),
-                Err(_) => {
-                    return Err(NotOpened::Silent(Error::Timeout {
-                        host: self.peer.host.to_string(),
-                        phase: Phase::Connect,
-                        after: self.open_within,
-                    }));
-                }
+                Err(_) => return Err(NotOpened::Silent(self.silent())),
             }
         }
     }
@@ -296,21 +304,63 @@ impl Connection {
         told
     }
 
-    /// A TCP connection from there to somewhere else.
-    pub(super) async fn forward(&self, address: &str, port: u16) -> Result<Channel<Msg>, Error> {
+    /// The same for a TCP connection from there to somewhere else. sshd counts these apart from sessions.
+    fn dial(
+        self: &Arc<Self>,
+        address: &str,
+        port: u16,
+    ) -> oneshot::Receiver<Result<Channel<Msg>, russh::Error>> {
         self.touch();
-        self.handle
-            .channel_open_direct_tcpip(address, port.into(), "127.0.0.1", 0)
-            .await
+        let (tell, told) = oneshot::channel();
+        let (connection, address) = (Arc::clone(self), address.to_owned());
+        tokio::spawn(async move {
+            let handle = &connection.handle;
+            let opened = handle.channel_open_direct_tcpip(address, port.into(), HERE, 0);
+            if let Err(Ok(channel)) = tell.send(opened.await) {
+                let _ = channel.close().await;
+            }
+        });
+        told
+    }
+
+    /// A TCP connection from there to somewhere else.
+    pub(super) async fn forward(
+        self: &Arc<Self>,
+        address: &str,
+        port: u16,
+    ) -> Result<Channel<Msg>, Error> {
+        let opened = self.dial(address, port).await;
+        opened
+            .unwrap_or(Err(russh::Error::Disconnect))
             .map_err(|fault| Error::Unreachable {
                 host: format!("{address}:{port} through {}", self.peer.host),
-                reason: match fault {
-                    russh::Error::ChannelOpenFailure(
-                        ChannelOpenFailure::AdministrativelyProhibited,
-                    ) => "it does not forward (AllowTcpForwarding)".into(),
-                    fault => fault.to_string(),
-                },
+                reason: not_forwarded(&fault),
             })
+    }
+
+    /// A TCP connection from there to a port of its own. It answers at once whether there is one, so silence is the node's.
+    pub(super) async fn own_port(self: &Arc<Self>, port: u16) -> Result<Channel<Msg>, NotOpened> {
+        match timeout(self.open_within, self.dial(HERE, port)).await {
+            Ok(Ok(Ok(channel))) => Ok(channel),
+            Ok(Ok(Err(fault @ russh::Error::ChannelOpenFailure(_)))) => {
+                Err(NotOpened::Refused(Error::PortClosed {
+                    host: self.peer.host.to_string(),
+                    port,
+                    reason: not_forwarded(&fault),
+                }))
+            }
+            Ok(Ok(Err(fault))) => Err(NotOpened::Dead(fault.to_string())),
+            Ok(Err(_)) => Err(NotOpened::Dead("it was closed".into())),
+            Err(_) => Err(NotOpened::Silent(self.silent())),
+        }
+    }
+
+    fn silent(&self) -> Error {
+        Error::Timeout {
+            host: self.peer.host.to_string(),
+            phase: Phase::Connect,
+            after: self.open_within,
+        }
     }
 
     /// Says goodbye; what runs on it ends.

@@ -114,6 +114,16 @@ pub enum Error {
         /// What it answered.
         reason: String,
     },
+    /// The node is there, and does not connect us to a port of its own.
+    #[error("{host} does not connect us to its port {port}: {reason}")]
+    PortClosed {
+        /// The node, with its address and port.
+        host: String,
+        /// The port asked for.
+        port: u16,
+        /// What it answered.
+        reason: String,
+    },
     /// The node has no `timeout` program, without which nothing is started there.
     #[error(
         "{host} has no `timeout` (package coreutils), which bounds what is run there; nothing was run"

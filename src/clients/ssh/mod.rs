@@ -187,6 +187,33 @@ impl Client {
         Tunnel::open(connection, address, port, self.command_timeout).await
     }
 
+    /// A TCP connection from the node to a port of its own, on the warm connection: for one short exchange that is read as it comes,
+    /// since what nobody reads holds up everything else there. A port where nothing listens is [`Error::PortClosed`].
+    pub async fn own_port(&self, host: &Host, port: u16) -> Result<Tunnel, Error> {
+        let peer = self.peer(host);
+        let mut once_more = true;
+        loop {
+            let connection: Arc<Connection> = self.pool.get(&peer).await?;
+            match connection.own_port(port).await {
+                Ok(channel) => return Ok(Tunnel::on(connection, channel)),
+                Err(NotOpened::Refused(fault)) => return Err(fault),
+                // No place is waited for here.
+                Err(NotOpened::Busy) => return Err(exec::closed(host, &"it is busy")),
+                Err(NotOpened::Silent(fault)) => {
+                    self.pool.discard(&connection);
+                    return Err(fault);
+                }
+                Err(NotOpened::Dead(reason)) => {
+                    self.pool.discard(&connection);
+                    if !once_more {
+                        return Err(exec::closed(host, &reason));
+                    }
+                    once_more = false;
+                }
+            }
+        }
+    }
+
     /// How many warm connections there are.
     pub fn connections(&self) -> usize {
         self.pool.count()

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use russh::ChannelStream;
 use russh::client::Msg;
+use russh::{Channel, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::error::Error;
 
-/// Bytes to and from the far end. Dropping it closes the SSH connection under it.
+/// Bytes to and from the far end. Dropping it closes its channel, and the SSH connection under it where that was made for it.
 pub struct Tunnel {
     stream: ChannelStream<Msg>,
     _connection: Arc<Connection>,
@@ -35,10 +35,14 @@ impl Tunnel {
                     reason: "no answer".into(),
                 })
             })?;
-        Ok(Self {
+        Ok(Self::on(connection, channel))
+    }
+
+    pub(super) fn on(connection: Arc<Connection>, channel: Channel<Msg>) -> Self {
+        Self {
             stream: channel.into_stream(),
             _connection: connection,
-        })
+        }
     }
 }
 

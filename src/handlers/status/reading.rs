@@ -9,8 +9,12 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    clients::ssh::{End, Output},
     domain::supervisor::{self, Report, Service},
-    handlers::parts::{Parts, reason, well},
+    handlers::{
+        parts::{Parts, reason, well},
+        supervisor::text,
+    },
 };
 
 /// One node's answer; each part is there or says why not.
@@ -73,13 +77,29 @@ impl Reading {
     }
 }
 
+/// The services as they count: to have none is a fault.
+pub fn loaded(services: Vec<Service>) -> Result<Vec<Service>, String> {
+    if services.is_empty() {
+        return Err("no services loaded".to_owned());
+    }
+    Ok(services)
+}
+
+/// What `hab` says where it was asked alone.
+pub fn of_hab(answer: &Output) -> Result<Vec<Service>, String> {
+    let End::Exit(exit) = answer.end else {
+        return Err("no service list: hab was cut off".to_owned());
+    };
+    services(Some((&text(answer), exit)))
+}
+
 type Part<'a> = Option<(&'a str, u32)>;
 
 fn services(part: Part<'_>) -> Result<Vec<Service>, String> {
     let (text, exit) = part.ok_or_else(|| "no answer about services".to_owned())?;
     match supervisor::read(text, exit) {
         Report::Services(services) => Ok(services),
-        Report::Nothing => Err("no services loaded".to_owned()),
+        Report::Nothing => loaded(Vec::new()),
         Report::NotRunning => Err("the Supervisor is not running".to_owned()),
         Report::NotLoaded => Err("not loaded".to_owned()),
         Report::Unknown(_) => Err(format!(

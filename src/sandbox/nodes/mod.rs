@@ -6,6 +6,7 @@ mod faults;
 mod fleet;
 mod forward;
 mod furnish;
+mod gateway;
 mod journal;
 mod server;
 mod state;

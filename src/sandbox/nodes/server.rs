@@ -303,9 +303,9 @@ impl Handler for Login {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
-        let (host, over) = (host.to_owned(), self.over.clone());
+        let (host, over, dir) = (host.to_owned(), self.over.clone(), self.dir.clone());
         self.forwards.spawn(async move {
-            let carry = forward::carry(channel, reply, &host, port);
+            let carry = forward::carry(channel, reply, &host, port, dir);
             over.run_until_cancelled(carry).await;
         });
         Ok(())

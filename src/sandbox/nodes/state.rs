@@ -106,6 +106,11 @@ impl Service {
             .copied()
     }
 
+    /// The process if it is up at that time, and since when it is so.
+    pub fn standing(&self, now: i64) -> (Option<u32>, i64) {
+        self.at(now).map_or((None, now), |step| (step.pid, step.at))
+    }
+
     /// Drops what has not happened yet and appends a step; a crash loop ends with it.
     pub fn then(&mut self, now: i64, step: Step) {
         for looping in &mut self.loops {

@@ -72,7 +72,7 @@ fn lines(node: &Node, services: &[&Service]) -> String {
     let now = node.now();
     let mut text = String::new();
     for service in services {
-        let (pid, since) = standing(service, now);
+        let (pid, since) = service.standing(now);
         let elapsed = now - since;
         let (seconds, rest) = (elapsed / SECOND, elapsed % SECOND);
         let state = if pid.is_some() { "up" } else { "down" };
@@ -114,7 +114,7 @@ fn table(node: &Node, services: &[&Service]) -> String {
     };
     let mut rows = vec![head.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
     for service in services {
-        let (pid, since) = standing(service, now);
+        let (pid, since) = service.standing(now);
         let state = if pid.is_some() { "up" } else { "down" };
         let elapsed = ((now - since) / SECOND).to_string();
         let mut row = vec![service.ident.clone(), "standalone".into()];
@@ -153,13 +153,6 @@ fn table(node: &Node, services: &[&Service]) -> String {
         }
     }
     text
-}
-
-/// The process if the service is up, and since when it is so.
-fn standing(service: &Service, now: i64) -> (Option<u32>, i64) {
-    service
-        .at(now)
-        .map_or((None, now), |step| (step.pid, step.at))
 }
 
 /// Whether an ident of one to four words names this package.
