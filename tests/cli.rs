@@ -186,6 +186,12 @@ fn what_was_typed_wrong_ends_with_two_and_the_nearest_name() {
             ("status --hree", "did you mean `--here`?"),
             ("services", "`target` is missing"),
             ("status nowhere-at-all", "nowhere-at-all"),
+            ("status live/aip", "did you mean `live/api`?"),
+            ("status lvie/api", "did you mean `live/api`?"),
+            ("status live-zzz-*", "`status` lists them all"),
+            ("logs live/api --since yesterdayish", "is not a time"),
+            ("status --incident inc-99", "`incident list` shows them"),
+            ("approve op-999", "`approvals` lists what waits"),
         ] {
             let (code, said) = does(world, &[], &line.split(' ').collect::<Vec<_>>());
             assert_eq!((code, &said["state"]), (2, &"refused".into()), "{line}");
@@ -581,11 +587,100 @@ fn tokens_and_keys_that_do_not_serve_end_with_two_and_a_sentence() {
         };
         swapped("bot-token", "xoxb-wrong", "slack.bot_token");
         swapped("app-token", "xapp-wrong", "slack.app_token");
+        swapped("bot-token", "xapp-wrong", "begins with xoxb-");
+        swapped("bot-token", "xoxb-1\nxoxb-2", "more than one line");
         swapped("habitat-srv-admin", "no key at all", "habitat-srv-admin");
         fs::remove_file(files.join("app-token")).unwrap();
         let ran = runs(world, &["start"]);
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.err.contains("app-token"), "{ran:?}");
+    });
+}
+
+#[test]
+fn keys_and_host_keys_that_cannot_be_used_are_named_with_what_to_do() {
+    alone().run(async |world| {
+        let status = ["do", "--", "status", "live-builder-api-0"];
+        let instead = |from: &str, to: &str| {
+            edit(&world.config(), from, to);
+            let ran = runs(world, &status);
+            edit(&world.config(), to, from);
+            ran
+        };
+        let identity = "identity_file = \"files/habitat-srv-admin\"";
+        let hosts = "known_hosts = \"files/known_hosts\"";
+        for (from, to, code, said) in [
+            (
+                identity,
+                "identity_file = \"files/nowhere\"",
+                2,
+                "set [ssh] identity_file",
+            ),
+            (
+                identity,
+                "identity_file = \"files\"",
+                2,
+                "set [ssh] identity_file",
+            ),
+            (
+                identity,
+                "identity_file = \"files/habitat-srv-admin.pub\"",
+                2,
+                "not a private key",
+            ),
+            (hosts, "known_hosts = \"files\"", 2, "set [ssh] known_hosts"),
+            (
+                hosts,
+                "known_hosts = \"files/nowhere\"",
+                1,
+                "run `habops trust NODE`",
+            ),
+        ] {
+            let ran = instead(from, to);
+            assert_eq!(ran.code, code, "{to}: {ran:?}");
+            assert!((ran.out + &ran.err).contains(said), "{to}");
+        }
+        let file = world.dir().join("files/known_hosts");
+        let known = fs::read_to_string(&file).unwrap();
+        let others = |line: &&str| !line.contains("live-builder-api-0");
+        let lines: Vec<&str> = known.lines().filter(others).collect();
+        fs::write(&file, lines.join("\n")).unwrap();
+        let ran = runs(world, &status);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        for said in ["host key unknown", "habops trust live-builder-api-0"] {
+            assert!(ran.out.contains(said), "{said}: {ran:?}");
+        }
+        fs::write(&file, known).unwrap();
+        world.breaks("hostkey");
+        let ran = runs(world, &["do", "--", "status", "live-builder-jobsrv-0"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        for said in ["host key changed", "habops trust live-builder-jobsrv-0"] {
+            assert!(ran.out.contains(said), "{said}: {ran:?}");
+        }
+    });
+}
+
+#[test]
+fn a_place_to_listen_or_to_write_that_cannot_be_had_is_named_with_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let demo = habops(&["demo", "--listen", &address, "--no-datastore"]);
+    assert_eq!(demo.code, 2, "{demo:?}");
+    assert!(
+        demo.err.contains("choose another with --listen"),
+        "{demo:?}"
+    );
+    for word in ["demo", "sandbox"] {
+        let ran = habops(&[word, "--listen", "127.0.0.1:0", "--dir", "/proc/nowhere"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.err.contains("choose another with --dir"), "{ran:?}");
+    }
+    alone().run(async |world| {
+        let free = "admin = \"127.0.0.1:0\"";
+        edit(&world.config(), free, &format!("admin = \"{address}\""));
+        let ran = runs(world, &["start"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.err.contains("set http.admin"), "{ran:?}");
     });
 }
 

@@ -1,6 +1,10 @@
 //! `demo` and `sandbox`: everything on this machine, nothing real.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -52,6 +56,16 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Fault> {
     })
 }
 
+/// Makes the directory, or says what to type instead.
+fn made(dir: &Path) -> Result<(), Fault> {
+    std::fs::create_dir_all(dir).map_err(|error| {
+        Fault::usage(format!(
+            "cannot make the directory {}: {error}; choose another with --dir",
+            dir.display()
+        ))
+    })
+}
+
 /// The page's completion, from the catalogue.
 fn completions() -> Result<Value, Fault> {
     let catalogue = Catalogue::embedded().map_err(Fault::usage)?;
@@ -67,6 +81,7 @@ fn this_program() -> Result<PathBuf, Fault> {
 pub async fn alone(args: SandboxArgs) -> Result<Ending, Fault> {
     let stop = told_to_stop()?;
     let listener = listen(args.listen).await?;
+    made(&args.dir)?;
     let sandbox = Sandbox::start(
         listener,
         &args.dir,
@@ -90,6 +105,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending, Fault> {
     let dir = args.dir.unwrap_or_else(|| {
         std::env::temp_dir().join(format!("habops-demo-{}", std::process::id()))
     });
+    made(&dir)?;
     let sandbox_stop = tokio_util::sync::CancellationToken::new();
     let datastore = if args.no_datastore {
         None

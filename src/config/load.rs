@@ -122,7 +122,15 @@ fn told(path: &str, message: &str) -> (String, String) {
         let key = quoted.first().copied().unwrap_or_default();
         return (path.to_owned(), format!("{path}.{key}: is missing"));
     }
-    (path.to_owned(), format!("{path}: {message}"))
+    (path.to_owned(), format!("{path}: {}", plain(message)))
+}
+
+/// A library's words, in those of whoever writes the file.
+fn plain(message: &str) -> String {
+    if message == "invalid socket address syntax" {
+        return "is not an address and a port, like \"127.0.0.1:8080\"".to_owned();
+    }
+    message.replace("expected u16", "expected a number from 0 to 65535")
 }
 
 /// Takes a key out by its path, `fleet.node[0].rol`. A fault inside a list takes the list's item with it.
@@ -198,6 +206,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_library_says_is_said_in_the_words_of_the_file() {
+        let text = format!(
+            "{WELL}connect_timeout = 5\n[http]\nadmin = \"banana\"\n[fleet]\ngateway_port = 99999\n[redact]\npatterns = [\"(\"]\n"
+        );
+        insta::assert_snapshot!(faults(&text), @r#"
+        ssh.connect_timeout: invalid type: integer `5`, expected a duration in quotes, like "30s", "5m" or "90d"
+        http.admin: is not an address and a port, like "127.0.0.1:8080"
+        fleet.gateway_port: invalid value: integer `99999`, expected a number from 0 to 65535
+        [redact] patterns: `(`: unclosed group
+        "#);
+    }
+
+    #[test]
     fn a_fault_inside_a_list_names_its_place() {
         let said = faults(&format!(
             "{WELL}[[fleet.node]]\nname = \"a\"\nrol = \"api\"\n"
@@ -209,6 +230,22 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_of_several_lines_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, "xoxb-1\nxoxb-2\n").unwrap();
+        let said = faults(&format!(
+            "{WELL}[slack]\nchannel = \"C0OPS\"\nbot_token = {{ file = \"{}\" }}\n",
+            file.display()
+        ));
+        assert!(
+            said.contains("slack.bot_token: the secret is more than one line"),
+            "{said}"
+        );
+        assert!(!said.contains("xoxb"), "{said}");
+    }
+
+    #[test]
     fn a_secret_that_cannot_be_read_is_named() {
         let said = faults(&format!(
             "{WELL}[slack]\nchannel = \"C0OPS\"\napp_token = {{ file = \"nowhere\" }}\nbot_token = {{ env = \"HABOPS_SURELY_UNSET\" }}\n"
@@ -217,6 +254,7 @@ mod tests {
             said.contains("slack.app_token: cannot read ./nowhere"),
             "{said}"
         );
+        assert!(said.contains("put the secret there"), "{said}");
         assert!(
             said.contains(
                 "slack.bot_token: the environment variable HABOPS_SURELY_UNSET is not set"

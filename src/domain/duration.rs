@@ -1,17 +1,33 @@
 //! Durations as people write them, `"30s"`, in every file habops reads.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serializer, de::Error};
+use serde::{
+    Deserializer, Serializer,
+    de::{Error, Visitor},
+};
 
 /// Reads `"30s"`, `"5m"`, `"90d"`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|_| {
-        D::Error::custom(format!(
-            "`{text}` is not a duration like \"30s\", \"5m\" or \"90d\""
-        ))
-    })
+    deserializer.deserialize_str(Notation)
+}
+
+struct Notation;
+
+impl Visitor<'_> for Notation {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration in quotes, like \"30s\", \"5m\" or \"90d\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        humantime::parse_duration(text).map_err(|_| {
+            E::custom(format!(
+                "`{text}` is not a duration like \"30s\", \"5m\" or \"90d\""
+            ))
+        })
+    }
 }
 
 /// Writes the same notation.

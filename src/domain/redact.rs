@@ -98,7 +98,7 @@ impl Rules {
             let regex = RegexBuilder::new(pattern)
                 .size_limit(1 << 20)
                 .build()
-                .map_err(|error| bad(error.to_string()))?;
+                .map_err(|error| bad(in_one_line(&error)))?;
             if regex.is_match("") {
                 return Err(bad(
                     "it matches the empty text, so it would remove everything".to_owned(),
@@ -146,6 +146,13 @@ impl Rules {
     pub fn holds_secret(&self, text: &str) -> bool {
         self.redact(text).1 > 0
     }
+}
+
+/// What is wrong, without the drawing that points at the place.
+fn in_one_line(error: &regex::Error) -> String {
+    let said = error.to_string();
+    let last = said.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 fn apply(rule: &Rule, text: &str) -> (String, u64) {

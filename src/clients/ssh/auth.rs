@@ -218,6 +218,9 @@ impl Signer for FileSigner {
     }
 }
 
+/// What to do about a key that does not serve.
+const SET: &str = "set [ssh] identity_file to a private key that habops may read, or agent = true";
+
 fn read_key(path: &Path) -> Result<PrivateKey, Error> {
     let unreadable = |reason: String| Error::UnreadableKey {
         path: path.into(),
@@ -228,8 +231,8 @@ fn read_key(path: &Path) -> Result<PrivateKey, Error> {
     };
     let key = load_secret_key(path, None).map_err(|fault| match fault {
         keys::Error::KeyIsEncrypted => encrypted(),
-        keys::Error::IO(fault) => unreadable(fault.to_string()),
-        fault => unreadable(format!("it is not a private key ({fault})")),
+        keys::Error::IO(fault) => unreadable(format!("{fault}; {SET}")),
+        fault => unreadable(format!("it is not a private key ({fault}); {SET}")),
     })?;
     if key.is_encrypted() {
         return Err(encrypted());
@@ -256,7 +259,9 @@ fn read_certificate(config: &Config) -> Result<Option<Certificate>, Error> {
         Ok(certificate) => Ok(Some(certificate)),
         Err(fault) => Err(Error::UnreadableKey {
             path,
-            reason: format!("it is not an OpenSSH certificate ({fault})"),
+            reason: format!(
+                "it is not an OpenSSH certificate ({fault}); set [ssh] certificate_file"
+            ),
         }),
     }
 }

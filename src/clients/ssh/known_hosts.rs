@@ -60,7 +60,7 @@ impl KnownHosts {
             },
             _ => Error::KnownHosts {
                 path: self.path.clone(),
-                reason: fault.to_string(),
+                reason: format!("{fault}; set [ssh] known_hosts to a file that habops may read"),
             },
         };
         let stamp = stamp(&self.path).map_err(|e| fault(&e))?;
