@@ -17,14 +17,8 @@ use super::world::{
 const HANGING: usize = 20;
 /// Long enough that nothing ends by itself while the scene goes on.
 const PATIENT: (&str, &str) = ("connect_timeout = \"5s\"", "connect_timeout = \"90s\"");
-/// What the log says once commands are accepted.
-const READY: &str = "commands are accepted";
-
 fn starts(world: &World) -> Running {
-    let config = world.config();
-    let mut bot = Running::start(&["start", "--config", config.to_str().unwrap()]);
-    bot.logs(READY);
-    bot
+    Running::bot(&world.config())
 }
 
 /// Waits until so many operations are as wanted.

@@ -28,8 +28,6 @@ const START: Duration = Duration::from_mins(1);
 const TRIES: usize = 5;
 const NODES: usize = 10;
 const INSTALL: &str = "npm install --prefix .node emulate@0.12.2 node@24";
-/// What the log says once commands are accepted.
-const READY: &str = "commands are accepted";
 
 /// What a node of 2017 has and this machine has not.
 const TOOLS: [(&str, &str); 3] = [
@@ -301,8 +299,7 @@ async fn a_slack_and_an_ec2_written_by_others_and_ten_real_nodes_are_served_as_o
     let moto = Moto::start();
     let emulate = Emulate::start(dir.path()).await;
     let config = configure(dir.path(), &emulate, &moto, &farm);
-    let mut bot = Running::start(&["start", "--config", config.to_str().unwrap()]);
-    bot.logs(READY);
+    let mut bot = Running::bot(&config);
 
     // An incident, and a command typed elsewhere: its table comes in the incident's thread, the asker gets a link.
     emulate

@@ -1,6 +1,6 @@
 //! Restarts, end to end: evidence, the card and what it is bound to, one node at a time, the verdict, and what a crash leaves.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use habops::{
     domain::{
@@ -13,7 +13,9 @@ use habops::{
 use rstest::rstest;
 
 use super::world::{
-    Setup, World, everywhere, of_metadata,
+    Setup, World, everywhere,
+    nudge::restarts,
+    of_metadata,
     people::button,
     program::{Running, habops},
     words,
@@ -21,8 +23,6 @@ use super::world::{
 
 const API: &str = "live-builder-api-0";
 const JOBSRV: &str = "live-builder-jobsrv-0";
-/// What the node hears of a whole restart.
-const RESTART: &str = "sudo -n systemctl restart hab-sup";
 /// A restart with a reason, for scenes that are not about evidence.
 const PLAIN: &str = "/habops restart live-builder-api-0 --reason \"a drill\"";
 /// The same of two nodes.
@@ -49,8 +49,6 @@ on      = "{target}"
 timeout = "60s"
 steps   = [{ say = "nap", run = ["sleep", "15"] }]
 "#;
-/// What the log says once commands are accepted.
-const READY: &str = "commands are accepted";
 
 /// A restart of these with that reason.
 fn drill(of: &str) -> String {
@@ -75,7 +73,7 @@ fn quick_without_the_app() -> Setup {
 }
 
 fn starts(world: &World) -> Running {
-    starts_with(&world.config())
+    Running::bot(&world.config())
 }
 
 /// A second bot beside the first: the same but for the address where it hears PagerDuty.
@@ -91,19 +89,7 @@ fn starts_beside(world: &World) -> Running {
         .collect();
     let beside = config.with_file_name("beside.toml");
     fs::write(&beside, other).unwrap();
-    starts_with(&beside)
-}
-
-fn starts_with(config: &Path) -> Running {
-    let mut bot = Running::start(&["start", "--config", config.to_str().unwrap()]);
-    bot.logs(READY);
-    bot
-}
-
-/// How often that node's Supervisor was restarted.
-fn restarts(world: &World, node: &str) -> usize {
-    let ran = world.sandbox.nodes.ran(node);
-    ran.iter().filter(|line| *line == RESTART).count()
+    Running::bot(&beside)
 }
 
 /// Somebody restarts it on the node itself.

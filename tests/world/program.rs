@@ -127,6 +127,13 @@ impl Running {
         }
     }
 
+    /// Starts the bot and waits until it takes commands.
+    pub fn bot(config: &Path) -> Self {
+        let mut bot = Self::start(&["start", "--config", config.to_str().unwrap()]);
+        bot.logs("commands are accepted");
+        bot
+    }
+
     /// Waits for a line of standard output.
     pub fn first_line(&mut self) -> String {
         let begun = Instant::now();
