@@ -366,7 +366,7 @@ async fn following_the_journal_shows_a_storm_as_it_comes() {
         assert!(
             Fault::list(&world.nodes)
                 .iter()
-                .any(|fault| fault.name == "timeout-storm" && fault.on)
+                .any(|fault| fault.name == "timeout-storm" && fault.on == Some(true))
         );
         let storm = async {
             while let Some(line) = lines.next_line().await.unwrap() {

@@ -160,7 +160,7 @@ impl Fault for Ec2 {
             about:
                 "Every call is answered with 503 Unavailable; the fleet must be served from memory."
                     .into(),
-            on: self.down.load(Ordering::Relaxed),
+            on: Some(self.down.load(Ordering::Relaxed)),
             group: "ec2".into(),
         }]
     }

@@ -13,8 +13,8 @@ pub struct FaultState {
     pub title: String,
     /// One sentence on what happens while it is on.
     pub about: String,
-    /// Whether it is on now. A fault that happens once is never on.
-    pub on: bool,
+    /// Whether it is on now; absent for what happens once at each push of its button.
+    pub on: Option<bool>,
     /// Whose it is: `slack`, `nodes`, `ec2`, `builder` or `pagerduty`.
     pub group: String,
 }

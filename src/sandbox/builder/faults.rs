@@ -108,7 +108,7 @@ impl Fault for Builder {
             name: (*name).into(),
             title: (*title).into(),
             about: (*about).into(),
-            on: now.has(*kind),
+            on: Some(now.has(*kind)),
             group: "builder".into(),
         });
         all.collect()

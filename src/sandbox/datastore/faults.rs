@@ -78,7 +78,7 @@ impl Fault for Datastore {
                 name: name.into(),
                 title: title.into(),
                 about: about.into(),
-                on: wanted.contains(name),
+                on: Some(wanted.contains(name)),
                 group: "datastore".into(),
             })
             .collect()

@@ -135,7 +135,7 @@ impl Fault for Nodes {
                 name: name.into(),
                 title: title.into(),
                 about: about.into(),
-                on: self.is_on(node, breaks),
+                on: Some(self.is_on(node, breaks)),
                 group: "nodes".into(),
             });
         let others = self.list().iter().flat_map(|node| {
@@ -148,7 +148,7 @@ impl Fault for Nodes {
                         name: format!("{name}:{}", node.name),
                         title: format!("{name}: {}", node.name),
                         about: about.into(),
-                        on: true,
+                        on: Some(true),
                         group: "nodes".into(),
                     })
                 })

@@ -16,7 +16,6 @@ const S = {
   unread: new Set(), // channels, and `channel/ts` for threads
   pressed: new Set(), openFiles: new Set(), faultsOpen: false, drawerOpen: false, widened: false, loaded: false, early: [], askedAt: 0,
 };
-const ONE_SHOT = new Set(['slack-drop', 'slack-disconnect']);
 const GROUPS = { slack: 'Slack', nodes: 'Nodes', ec2: 'EC2', builder: 'Builder', datastore: 'Datastore', pagerduty: 'PagerDuty' };
 const GROUP_GAP_S = 300; // messages of one person within five minutes share a header, as in Slack
 const TOAST_MS = 7000;
@@ -854,7 +853,7 @@ function paintFaults() {
 }
 
 function faultNode(fault) {
-  const once = fault.one_shot ?? ONE_SHOT.has(fault.name);
+  const once = fault.on === null; // it happens at each push, and is never on
   const id = `about-${fault.name}`;
   const node = el('button', { type: 'button', class: once ? 'fault once' : 'fault', role: once ? null : 'switch', 'aria-checked': once ? null : String(Boolean(fault.on)), 'aria-describedby': id, data: { testid: 'fault', name: fault.name } },
     el('span', { class: 'fault-words' }, el('b', {}, fault.title || fault.name), el('small', { id }, fault.about)), once ? el('span', { class: 'btn' }, 'Do it once') : el('span', { class: 'knob', 'aria-hidden': 'true' }));

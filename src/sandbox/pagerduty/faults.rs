@@ -175,11 +175,11 @@ impl Faults {
             .iter()
             .zip(&self.on)
             .map(|((name, _, title, about), on)| {
-                state(name, title, about, on.load(Ordering::Relaxed))
+                state(name, title, about, Some(on.load(Ordering::Relaxed)))
             });
         let happenings = HAPPENINGS
             .iter()
-            .map(|(name, _, title, about)| state(name, title, about, false));
+            .map(|(name, _, title, about)| state(name, title, about, None));
         happenings.chain(lasting).collect()
     }
 }

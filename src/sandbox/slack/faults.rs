@@ -103,7 +103,7 @@ impl Faults {
                 about: (*about).into(),
                 on: self
                     .switch(name)
-                    .is_some_and(|switch| switch.load(Ordering::Relaxed)),
+                    .map(|switch| switch.load(Ordering::Relaxed)),
                 group: "slack".into(),
             })
             .collect()
@@ -167,7 +167,7 @@ mod tests {
         let on: Vec<String> = faults
             .list()
             .into_iter()
-            .filter(|fault| fault.on)
+            .filter(|fault| fault.on == Some(true))
             .map(|fault| fault.name)
             .collect();
         assert_eq!(on, ["slack-500"]);
