@@ -26,7 +26,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit::Event,
-        ids::{Owner, UserId},
+        ids::Owner,
         records::{Inbox, Outbox},
         redact::Rules,
         service::Services,
@@ -165,11 +165,6 @@ pub fn core_at(
         pager_targets: pagerduty
             .map(|section| section.services.clone())
             .unwrap_or_default(),
-        pager_users: pagerduty
-            .into_iter()
-            .flat_map(|section| &section.users)
-            .map(|(slack, pagerduty)| (pagerduty.clone(), UserId::new(slack)))
-            .collect(),
     };
     let counts = Counts::default();
     let pipeline = Pipeline::new(Parts {

@@ -60,7 +60,6 @@ pub struct Setup {
     errors: Vec<String>,
     datastore: Option<Datastore>,
     no_app: bool,
-    paged: bool,
 }
 
 impl Setup {
@@ -79,12 +78,6 @@ impl Setup {
     /// A command of an overlay.
     pub fn command(mut self, name: &str, toml: &str) -> Self {
         self.commands.push((name.to_owned(), toml.to_owned()));
-        self
-    }
-
-    /// PagerDuty's webhooks find habops, its service `P393ZNQ` is `live/api`, its user `PBOH002` is Bo.
-    pub fn with_webhooks(mut self) -> Self {
-        self.paged = true;
         self
     }
 
@@ -489,21 +482,6 @@ fn configure(file: &Path, setup: &Setup) {
     }
     // Unoptimised, and beside other tests, eighteen key exchanges at once take longer than 5 s.
     toml = toml.replace("connect_timeout = \"5s\"", "connect_timeout = \"30s\"");
-    if setup.paged {
-        // Below the ports that the kernel gives to whoever asks for any, so that nobody else has it by then.
-        let port = (0..100)
-            .map(|_| rand::random_range(20_000_u16..32_000))
-            .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let port = port.expect("a free port");
-        toml = toml.replace(
-            "listen = \"127.0.0.1:0\"",
-            &format!("listen = \"127.0.0.1:{port}\""),
-        );
-        if !toml.contains("[pagerduty.services]") {
-            toml.push_str("\n[pagerduty.services]\nP393ZNQ = \"live/api\"\n");
-        }
-        toml.push_str("\n[pagerduty.users]\nU0BO = \"PBOH002\"\n");
-    }
     toml.push_str(&setup.appended);
     if !setup.commands.is_empty() {
         let dir = file.with_file_name("commands.d");

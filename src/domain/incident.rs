@@ -128,6 +128,15 @@ impl Incident {
         card || self.links.contains(place)
     }
 
+    /// Whether it lives in that channel, as a whole or in a thread there.
+    pub fn lives_in(&self, channel: &ChannelId) -> bool {
+        let home = match &self.home {
+            Home::Card { channel, .. } | Home::Channel(channel) => Some(channel),
+            Home::Nowhere => None,
+        };
+        home == Some(channel) || self.links.iter().any(|link| link.channel == *channel)
+    }
+
     /// Whether that place is bound to this incident: its home, a link, or any thread of a bound channel.
     pub fn holds(&self, place: &Place) -> bool {
         let home = match &self.home {

@@ -10,5 +10,5 @@ mod view;
 pub use clean::{Cleaned, Cleaner};
 pub use digest::{Item, digest};
 pub use entry::Entry;
-pub use line::{Level, Reading, read};
+pub use line::{Level, ONLY_ERRORS, Reading, read};
 pub use view::{Excerpt, Told, errors, errors_a_minute, excerpt, span, whole};

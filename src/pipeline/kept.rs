@@ -25,29 +25,35 @@ use crate::{
 
 /// Longest text that is kept of one message, in characters.
 const LONGEST: usize = 3_000;
+/// Incidents that somebody who joins is told of: the newest.
+const MOST_RECAPS: usize = 3;
 /// The command whose rights count: marking a message is a note.
 const NOTE: &str = "incident note";
 
 impl Pipeline {
-    /// Whoever comes into an incident's channel is told what happened so far.
+    /// Whoever comes into a channel is told what happened so far in the incidents that live there, in a thread of it too.
     pub(super) async fn joined(
         &self,
         heard: &Heard,
         who: &Actor,
         channel: &ChannelId,
     ) -> anyhow::Result<Dealing> {
-        let open = self.parts.store.open_incidents().await?;
-        let place = Place::channel(channel.clone());
-        let (Some(incident), Some(user)) = (holder(&open, &place), who.user()) else {
+        let mut open = self.parts.store.open_incidents().await?;
+        // Whoever opened it knows.
+        open.retain(|it| it.lives_in(channel) && it.opened_by != *who);
+        let Some(user) = who.user().filter(|_| !open.is_empty()) else {
             return Ok(Dealing::nothing());
         };
-        // Whoever opened it knows, and who is none of us is told nothing (law 7).
-        if incident.opened_by == *who || self.standing(who).await.membership != Membership::Full {
+        // Who is none of us is told nothing (law 7).
+        if self.standing(who).await.membership != Membership::Full {
             return Ok(Dealing::nothing());
         }
-        let wishes = self.recap_for(incident, user, heard.row).await?;
+        let mut wishes = Vec::new();
+        for incident in open.iter().rev().take(MOST_RECAPS) {
+            wishes.extend(self.recap_for(incident, user, heard.row).await?);
+        }
         Ok(Dealing::Done(Box::new(Dealt {
-            wishes: wishes.into_iter().collect(),
+            wishes,
             ..Dealt::default()
         })))
     }

@@ -9,13 +9,16 @@
 //! recover    what a lost process left behind              heard      what came in by itself, stored and dealt with in order
 //! paged      what PagerDuty told                           kept       messages for the timeline, recaps for who joins
 //! fresh      a card about a world that has changed               hold       what a running change holds of the store
-//! handoff    a shift that changed, told once
+//! handoff    a shift that changed, told once                   copies     a card in more than one place
+//! taken      whether somebody has taken it                     soon       a shift that begins soon
+//! people     who people of PagerDuty's are in Slack
 //! ```
 
 mod authorize;
 mod cards;
 mod channels;
 mod confirm;
+mod copies;
 mod effects;
 mod execute;
 mod fresh;
@@ -27,10 +30,13 @@ mod kept;
 mod offers;
 mod outbox;
 mod paged;
+mod people;
 mod plan;
 mod recover;
 mod redact;
 mod route;
+mod soon;
+mod taken;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -132,8 +138,6 @@ pub struct Settings {
     pub pin_emoji: String,
     /// PagerDuty service → the target whose evidence belongs to it.
     pub pager_targets: BTreeMap<String, String>,
-    /// PagerDuty user → Slack user, where the configuration says so.
-    pub pager_users: BTreeMap<String, UserId>,
 }
 
 pub use self::heard::Hearing;

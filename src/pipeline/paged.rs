@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{Pipeline, heard::Dealing, outbox::destination_in};
@@ -14,9 +15,10 @@ use crate::{
         ids::IncidentId,
         inbound::{Ack, Typed, Via},
         incident::{EntryKind, Incident, IncidentState, TimelineEntry},
+        journal::ONLY_ERRORS,
         message::{About, Carrier, Lane, MessageKey, Wish},
         output::{Output, Status},
-        paging::{Event, Kind, PagerDutyIncident},
+        paging::{Event, Kind, Named, PagerDutyIncident},
         parse::parse,
         place::Whence,
         target::Target,
@@ -33,8 +35,8 @@ const LOOK_BACK: usize = 200;
 const MOST_LINES: u64 = 50;
 /// Longest title, in characters.
 const LONGEST_TITLE: usize = 200;
-/// What looks for the evidence, besides the status: the first of these that there is.
-const EVIDENCE: [&str; 2] = ["diagnose", "logs"];
+/// How long it may take to find out who a responder is in Slack, while everything else that was heard waits.
+const WHO_WITHIN: Duration = Duration::from_secs(10);
 
 impl Pipeline {
     /// Deals with one webhook.
@@ -56,9 +58,10 @@ impl Pipeline {
                 }
             }
             (Kind::Triggered, Some(incident)) => {
-                self.look_for_evidence(incident, event).await;
                 let text = format!("PagerDuty {}", event.line());
-                Ok(told(incident.id, event, Some(text)))
+                let mut dealt = dealt(incident.id, event, Some(text));
+                dealt.wishes = self.look_for_evidence(incident, event).await;
+                Ok(Dealing::Done(Box::new(dealt)))
             }
             (_, Some(incident)) => {
                 let text = format!("PagerDuty: {}", event.line());
@@ -116,37 +119,58 @@ impl Pipeline {
         }
     }
 
-    /// The status of what the service is about, and the last errors with known issues marked: entered as commands, once.
-    async fn look_for_evidence(&self, incident: &Incident, event: &Event) {
+    /// The status of what the service is about, its last errors with known issues marked, and what those mean: entered as commands,
+    /// once. Of a service that no target is named for, the status of the whole default environment, and that it is so.
+    async fn look_for_evidence(&self, incident: &Incident, event: &Event) -> Vec<Wish> {
         let opened_for_it = incident.opened_by == Actor::PagerDuty
             && incident.state == IncidentState::Open
             && incident.pagerduty.first().map(|page| &page.id) == Some(&event.incident.id);
         if !opened_for_it {
-            return;
+            return Vec::new();
         }
         let service = event.incident.service.as_ref();
         let target = service.and_then(|it| self.parts.settings.pager_targets.get(&it.id));
         let target = target.filter(|target| Target::parse(target).is_ok());
+        let commands = match target {
+            Some(target) => vec![
+                format!("status {target}"),
+                format!("logs {target} --since 15m --grep '{ONLY_ERRORS}'"),
+                format!("diagnose {target} --since 15m"),
+            ],
+            None => vec![format!(
+                "status {}",
+                self.parts.settings.default_environment
+            )],
+        };
         let id = incident.id;
-        let mut commands = Vec::new();
-        match target {
-            Some(target) => {
-                commands.push(format!("status {target} --incident {id}"));
-                let looks = EVIDENCE
-                    .iter()
-                    .find(|word| self.parts.commands.get(word).is_some());
-                commands.extend(
-                    looks.map(|word| format!("{word} {target} --since 15m --incident {id}")),
-                );
-            }
-            None => commands.push(format!("status --incident {id}")),
-        }
         for (number, command) in commands.into_iter().enumerate() {
             let key = format!("pagerduty:evidence:{}:{number}", event.incident.id);
+            let command = format!("{command} --incident {id}");
             if let Err(why) = self.enters(key, command).await {
                 warn!("no evidence for {id}: {why:#}");
             }
         }
+        match target {
+            Some(_) => Vec::new(),
+            None => self.nowhere_to_look(incident, service).await,
+        }
+    }
+
+    /// No target is named for the service: what is looked at instead, and how to name one.
+    async fn nowhere_to_look(&self, incident: &Incident, service: Option<&Named>) -> Vec<Wish> {
+        let environment = &self.parts.settings.default_environment;
+        let (name, id) = service.map_or(("a service it does not name", "P…"), |service| {
+            (&service.name, &service.id)
+        });
+        let output = Output::new(
+            Status::Partly,
+            format!("PagerDuty tells of {name}, and no role is named for it, so this is the status of all of {environment}"),
+        )
+        .text(format!(
+            "`{id} = \"{environment}/api\"` under [pagerduty.services] says which role to look at, with its last errors."
+        ));
+        let wish = self.beside(incident, "unmapped", output).await;
+        wish.into_iter().collect()
     }
 
     async fn enters(&self, key: String, text: String) -> anyhow::Result<()> {
@@ -178,18 +202,23 @@ impl Pipeline {
             format!("PagerDuty triggered {triggers} times for {service}; it is one incident here"),
         )
         .text(format!("Latest: {}", event.line()));
-        let to = destination_in(incident.id, None, std::slice::from_ref(incident));
-        if let Some(to) = to {
-            dealt.wishes.push(Wish {
-                key: MessageKey(format!("{}:storm", incident.id)),
-                to,
-                carrier: Carrier::Message,
-                lane: Lane::Verdict,
-                output: self.redacted(output).await,
-                about: self.about_incident(incident, "storm"),
-            });
-        }
+        dealt
+            .wishes
+            .extend(self.beside(incident, "storm", output).await);
         Dealing::Done(Box::new(dealt))
+    }
+
+    /// A message in the incident's place that no operation said; what is said of the same again edits it.
+    async fn beside(&self, incident: &Incident, what: &str, output: Output) -> Option<Wish> {
+        let to = destination_in(incident.id, None, std::slice::from_ref(incident))?;
+        Some(Wish {
+            key: MessageKey(format!("{}:{what}", incident.id)),
+            to,
+            carrier: Carrier::Message,
+            lane: Lane::Verdict,
+            output: self.redacted(output).await,
+            about: self.about_incident(incident, what),
+        })
     }
 
     /// Whose message it is, where no operation said it.
@@ -213,8 +242,15 @@ impl Pipeline {
         event: &Event,
     ) -> Option<Wish> {
         let whom = event.whom.as_ref().filter(|_| event.is_person)?;
-        let user = self.parts.settings.pager_users.get(&whom.id)?;
-        let recap = self.recap_for(incident, user, heard.row).await;
+        let user = timeout(WHO_WITHIN, self.user_of_id(&whom.id)).await;
+        let Ok(Some(user)) = user else {
+            warn!(
+                "a responder gets no recap: who {} is in Slack is not known",
+                whom.id
+            );
+            return None;
+        };
+        let recap = self.recap_for(incident, &user, heard.row).await;
         recap
             .context("a responder gets no recap")
             .inspect_err(|why| warn!("{why:#}"))
@@ -236,10 +272,6 @@ fn storm<'a>(open: &[&'a Incident], event: &Event) -> Option<&'a Incident> {
     open.iter()
         .copied()
         .find(|incident| incident.pagerduty.iter().any(same))
-}
-
-fn told(incident: IncidentId, event: &Event, line: Option<String>) -> Dealing {
-    Dealing::Done(Box::new(dealt(incident, event, line)))
 }
 
 /// What an event writes: what is known of the page, and a line where one is wanted.

@@ -123,6 +123,13 @@ fn whoever_joins_the_incidents_channel_is_told_what_happened() {
             .await;
         assert_eq!(recap.channel, card.channel);
         assert!(words(&recap).contains("Nothing was tried so far"));
+        // An incident whose card is in that channel is told in its thread.
+        let (second, below) = opened(world, &name, "search is slow too").await;
+        world.slack().joins("cyd", &name);
+        let cyd = world.person("cyd");
+        cyd.hears("the api node is out of memory").await;
+        let recap = cyd.hears(&second).await;
+        assert_eq!(recap.thread_ts, Some(below.ts));
         // Who is none of us is told nothing.
         world.slack().joins("gus", &name);
         world

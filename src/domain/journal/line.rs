@@ -20,6 +20,9 @@ pub enum Level {
     Fatal,
 }
 
+/// What finds again the lines that say that something failed, for `logs --grep`.
+pub const ONLY_ERRORS: &str = "ERROR|FATAL|PANIC|panicked";
+
 impl Level {
     /// `ERROR`, as the lines themselves write it.
     pub fn word(self) -> &'static str {

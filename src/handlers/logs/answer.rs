@@ -11,7 +11,7 @@ use super::super::{
     journal::{Answer, CLOCK_TOLERANCE, Fault, Query},
 };
 use crate::domain::{
-    journal::{self, Item, Told},
+    journal::{self, Item, ONLY_ERRORS, Told},
     known_issue::Tally,
     output::{HostOutcome, HostState, INLINE_LOG, Output, Part, Status},
 };
@@ -29,8 +29,6 @@ pub struct Asked {
 const EXCERPT: usize = INLINE_LOG - 100;
 /// Known issues that are named; `diagnose` names all.
 const MOST_ISSUES: usize = 6;
-/// What a service writes when something failed, in the pattern that finds it again.
-const ONLY_ERRORS: &str = "ERROR|FATAL";
 
 /// Puts it together; the answers are in the order of the nodes.
 pub fn output(asked: &Asked, look: &Look, answers: &[Result<Answer, Fault>]) -> Output {
