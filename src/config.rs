@@ -352,6 +352,7 @@ impl Config {
         if let Err(fault) = self.ssh.check() {
             faults.push(format!("ssh: {fault}"));
         }
+        faults.extend(self.pagerduty.iter().flat_map(pagerduty::Config::check));
         if let Some(datastore) = &self.datastore {
             let of_datastore = datastore.check().into_iter();
             faults.extend(of_datastore.map(|fault| format!("datastore.{fault}")));

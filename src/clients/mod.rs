@@ -1,6 +1,7 @@
 //! One file or folder per outside system: its configuration, its client, its errors. The address always comes from the configuration.
 //! Besides, how the secrets that they need are read.
 
+mod address;
 pub mod builder;
 pub mod datastore;
 pub mod ec2;

@@ -3,8 +3,7 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::address;
-use crate::domain::ids::ChannelId;
+use crate::{clients::address, domain::ids::ChannelId};
 
 /// Slack's own address.
 pub(super) const SLACK: &str = "https://slack.com/api";

@@ -9,7 +9,8 @@ use tokio_tungstenite::{
     tungstenite::{self, protocol::WebSocketConfig},
 };
 
-use super::{address, error::Error, web::Client};
+use super::{error::Error, web::Client};
+use crate::clients::address;
 
 /// The largest frame that is read. Slack's largest payloads are some hundred kilobytes.
 const LARGEST_FRAME: usize = 4 << 20;

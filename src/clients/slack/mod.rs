@@ -3,7 +3,6 @@
 //! The library's rate control stays off, because its one bucket for `chat.postMessage` would make all channels wait for
 //! each other; the poster limits by channel. Bodies are our own JSON, so that what the renderer made is what Slack gets.
 
-mod address;
 mod answer;
 mod channels;
 mod config;

@@ -14,11 +14,11 @@ use slack_morphism::{
 };
 
 use super::{
-    address,
     answer::{is_bare_ok, parse, understand},
     config::Config,
     error::{Error, TokenKind},
 };
+use crate::clients::address;
 
 /// How long a call that changes something may take before its outcome counts as unknown.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
