@@ -1,5 +1,7 @@
 //! Incidents end to end: where they live, who leads, what is kept of them, what PagerDuty tells, and how they are told afterwards.
 
+#[path = "incident/cards.rs"]
+mod cards;
 #[path = "incident/doors.rs"]
 mod doors;
 #[path = "incident/paged.rs"]

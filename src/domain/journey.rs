@@ -22,6 +22,7 @@ use super::{
     node::Node,
     operation::Operation,
     output::Output,
+    paging::PagerDutyIncident,
     place::Place,
     records::Freeze,
     redact::Rules,
@@ -470,8 +471,8 @@ pub enum Effect {
         title: String,
         /// Where it was asked for.
         place: OpenAt,
-        /// The PagerDuty incident it is about, by PagerDuty's id.
-        pagerduty: Option<String>,
+        /// The PagerDuty incident it is about, as far as it is known.
+        pagerduty: Option<Box<PagerDutyIncident>>,
     },
     /// Binds one more place to an incident.
     LinkIncident {

@@ -111,7 +111,7 @@ fn holders(of: Records<'_>) -> Vec<(String, String)> {
     facts
 }
 
-/// `acknowledged, P1, Ana Lima has it, triggered 3 times`.
+/// `acknowledged, P1, Ana Lima has it, high urgency, triggered 3 times`.
 pub fn pagerduty(incident: &Incident) -> Option<String> {
     let page = incident.page()?;
     let mut told: Vec<String> = Vec::new();
@@ -120,6 +120,7 @@ pub fn pagerduty(incident: &Incident) -> Option<String> {
     if !page.assignees.is_empty() {
         told.push(format!("{} has it", page.assignees.join(", ")));
     }
+    told.extend(page.urgency.as_ref().map(|it| format!("{it} urgency")));
     if incident.triggers > 1 {
         told.push(format!("triggered {} times", incident.triggers));
     }

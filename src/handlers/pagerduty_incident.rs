@@ -9,11 +9,12 @@ use super::{
     responders::{pagerduty, told},
 };
 use crate::{
-    clients::pagerduty::{Incident, Status as Stands},
+    clients::pagerduty::Incident,
     domain::{
         failure::Refusal,
         journey::{Cleared, Outcome, Proposal},
         output::{Output, Part, Status},
+        paging::PagerDutyStatus as Stands,
     },
 };
 
@@ -115,7 +116,7 @@ async fn proposal(look: &Look, pd: Option<&str>, note: Option<String>) -> Result
         incident
             .service
             .iter()
-            .map(|(_, name)| ("service".to_owned(), name.clone())),
+            .map(|service| ("service".to_owned(), service.name.clone())),
     );
     Ok(Proposal {
         preview: Output::new(Status::Waiting, "").with(Part::Facts(facts)),
@@ -186,13 +187,7 @@ fn linked(output: Output, incident: &Incident) -> Output {
 pub(super) async fn which(look: &Look, pd: Option<&str>) -> Result<Incident> {
     let client = pagerduty(look)?;
     if let Some(id) = pd {
-        let sound = id.chars().all(|c| c.is_ascii_alphanumeric()) && id.len() <= 32;
-        if !sound || id.is_empty() {
-            return Err(Refusal::usage(format!(
-                "`{id}` is not the id of an incident in PagerDuty; it looks like `PT4KHLK` and stands at the end of its page's address."
-            ))
-            .into());
-        }
+        is_an_id(id)?;
         return client.incident(id).await.map_err(told);
     }
     if let Some(id) = look.asked.incident
@@ -222,6 +217,18 @@ pub(super) async fn which(look: &Look, pd: Option<&str>) -> Result<Incident> {
             .into())
         }
     }
+}
+
+/// Refuses a word that can be no id of PagerDuty's: it becomes part of an address.
+pub(super) fn is_an_id(id: &str) -> Result<()> {
+    let sound = id.chars().all(|c| c.is_ascii_alphanumeric()) && id.len() <= 64;
+    if sound && !id.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::usage(format!(
+        "`{id}` is not the id of an incident in PagerDuty; it looks like `PT4KHLK` and stands at the end of its page's address."
+    ))
+    .into())
 }
 
 /// Refuses one that is resolved: nobody needs to be called to it.

@@ -13,6 +13,7 @@ use crate::domain::{
     paging::PagerDutyStatus,
     recap::{is_about_the_record, pagerduty, stamp, verdict},
     records::Records as _,
+    roster::{Seen as OnCall, names},
 };
 
 /// Operations shown on the card.
@@ -54,11 +55,12 @@ impl Pipeline {
     ) -> (Wish, Vec<Offer>) {
         let open = incident.state == IncidentState::Open;
         let state = if open { "open" } else { "closed" };
+        let on_call = self.parts.store.on_call().await.unwrap_or_default();
         let mut output = Output::new(
             if open { Status::Waiting } else { Status::Done },
             format!("{} · {} · {state}", incident.id, incident.title),
         )
-        .with(Part::Facts(facts(incident, awaiting)));
+        .with(Part::Facts(facts(incident, awaiting, &on_call)));
         if let Some((page, url)) = incident
             .page()
             .and_then(|page| Some((page, page.url.clone()?)))
@@ -134,7 +136,7 @@ fn wish(incident: &Incident, channel: &ChannelId, state: &str, output: Redacted)
     }
 }
 
-fn facts(incident: &Incident, awaiting: &[Operation]) -> Vec<(String, String)> {
+fn facts(incident: &Incident, awaiting: &[Operation], on_call: &[OnCall]) -> Vec<(String, String)> {
     let mut facts = vec![
         ("since".to_owned(), stamp(incident.opened_at)),
         ("opened by".to_owned(), incident.opened_by.to_string()),
@@ -146,8 +148,9 @@ fn facts(incident: &Incident, awaiting: &[Operation]) -> Vec<(String, String)> {
                 .map(|user| (part.to_owned(), format!("<@{user}>"))),
         );
     }
-    if let Some(closed) = incident.closed_at {
-        facts.push(("closed".to_owned(), stamp(closed)));
+    match incident.closed_at {
+        Some(closed) => facts.push(("closed".to_owned(), stamp(closed))),
+        None => facts.extend(who_is_on_call(on_call).map(|who| ("on call".to_owned(), who))),
     }
     facts.extend(pagerduty(incident).map(|told| ("PagerDuty".to_owned(), told)));
     let waiting: Vec<String> = awaiting
@@ -165,6 +168,15 @@ fn facts(incident: &Incident, awaiting: &[Operation]) -> Vec<(String, String)> {
         facts.push(("waits for a yes".to_owned(), said));
     }
     facts
+}
+
+/// `Ana Lima for Builder on call; Bo Haugen for Builder second line`, as it was last looked at.
+fn who_is_on_call(on_call: &[OnCall]) -> Option<String> {
+    let each = on_call
+        .iter()
+        .map(|seen| format!("{} for {}", names(&seen.on_call), seen.schedule.name));
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| each.join("; "))
 }
 
 fn card_channel(incident: &Incident) -> Option<ChannelId> {
@@ -199,8 +211,13 @@ fn latest<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Vec<String
         .collect()
 }
 
+/// What was typed and what came of it; which incident it is about needs no saying on its card.
 fn said(operation: &Operation) -> String {
-    format!("{}: {}", operation.text, verdict(operation))
+    let mut typed = operation.text.clone();
+    if let Some(id) = operation.incident {
+        typed = typed.replace(&format!(" --incident {id}"), "");
+    }
+    format!("{typed}: {}", verdict(operation))
 }
 
 #[cfg(test)]

@@ -60,7 +60,12 @@ struct Doer<'a> {
 }
 
 impl Doer<'_> {
-    fn open(&self, title: &str, place: &OpenAt, pagerduty: Option<&str>) -> rusqlite::Result<()> {
+    fn open(
+        &self,
+        title: &str,
+        place: &OpenAt,
+        pagerduty: Option<&PagerDutyIncident>,
+    ) -> rusqlite::Result<()> {
         let id = IncidentId(self.operation.0);
         let home = match place {
             OpenAt::CardIn(channel) => Home::Card {
@@ -71,10 +76,7 @@ impl Doer<'_> {
             // The pipeline has made the channel and names it, or has chosen another place.
             OpenAt::Nowhere | OpenAt::NewChannel { .. } => Home::Nowhere,
         };
-        let pages: Vec<_> = pagerduty
-            .into_iter()
-            .map(PagerDutyIncident::of_id)
-            .collect();
+        let pages: Vec<_> = pagerduty.into_iter().collect();
         self.tx
             .conn
             .prepare_cached(

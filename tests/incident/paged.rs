@@ -71,8 +71,15 @@ impl<'w> Pager<'w> {
         opened
     }
 
+    /// Somebody is asked to help, and that is dealt with.
+    async fn asks_for_help(&self, hook: &str, page: &str, user: &str) {
+        let answered = self.sends(hook, "incident.responder.added", responder(page, user));
+        assert_eq!(answered.await, 202);
+        self.rests().await;
+    }
+
     /// The incident that a page of PagerDuty's belongs to.
-    async fn of_page(&self, page: &str) -> String {
+    pub async fn of_page(&self, page: &str) -> String {
         let what = format!("an incident for {page}");
         self.world
             .eventually(&what, async || {
@@ -98,7 +105,7 @@ impl<'w> Pager<'w> {
 }
 
 /// Waits until an incident's card tells that: it is edited after the record is.
-async fn tells(world: &World, id: &str, wanted: &str) {
+pub async fn tells(world: &World, id: &str, wanted: &str) {
     let key = format!("{id}:card");
     world
         .until(&format!("the card to tell `{wanted}`"), |slack| {
@@ -117,9 +124,18 @@ fn described(id: &str, service: &str, title: &str, status: &str) -> Value {
     })
 }
 
+/// Somebody who was asked to help, as PagerDuty tells of them.
+fn responder(page: &str, user: &str) -> Value {
+    json!({
+        "type": "incident_responder", "message": "please look", "state": "pending",
+        "incident": {"id": page, "type": "incident_reference", "summary": "login fails"},
+        "user": {"id": user, "type": "user_reference", "summary": "Bo Haugen"},
+    })
+}
+
 #[test]
 fn a_trigger_opens_an_incident_with_the_evidence_in_its_thread() {
-    Setup::default().with_webhooks().run(async |world| {
+    World::run(async |world| {
         let pager = Pager::new(world);
         let id = pager.triggers("Q1", "login \"fails\" for <b>all</b>").await;
         let card = card(world, &id);
@@ -142,8 +158,13 @@ fn a_trigger_opens_an_incident_with_the_evidence_in_its_thread() {
         };
         let status = of("status live/api");
         assert!(words(status).contains("live-builder-api-0"));
-        assert_eq!(of_metadata(status, "state"), "done");
-        assert_eq!(of_metadata(of("diagnose live/api"), "state"), "done");
+        for look in [
+            "status live/api",
+            "logs live/api --since 15m",
+            "diagnose live/api --since 15m",
+        ] {
+            assert_eq!(of_metadata(of(look), "state"), "done", "{look}");
+        }
         for operation in world.operations().await {
             assert_eq!(operation.actor, Actor::PagerDuty);
             assert!(!operation.changes, "PagerDuty changes nothing");
@@ -159,8 +180,47 @@ fn a_trigger_opens_an_incident_with_the_evidence_in_its_thread() {
 }
 
 #[test]
+fn of_a_service_without_a_role_the_whole_fleet_is_looked_at_and_that_is_said() {
+    World::run(async |world| {
+        let pager = Pager::new(world);
+        let data = described("Q1", "PSEARCH", "search is down", "triggered");
+        assert_eq!(pager.sends("h1", "incident.triggered", data).await, 202);
+        let id = pager.of_page("Q1").await;
+        pager.rests().await;
+        let root = card(world, &id).ts;
+        let thread = world.slack().thread("operations", &root);
+        let said = |wanted: &str| thread.iter().any(|it| words(it).contains(wanted));
+        assert!(said(
+            "no role is named for it, so this is the status of all of live"
+        ));
+        assert!(said("PSEARCH = \"live/api\""));
+        let looks: Vec<String> = world
+            .operations()
+            .await
+            .into_iter()
+            .map(|it| it.text)
+            .collect();
+        assert_eq!(looks[1..], [format!("status live --incident {id}")]);
+        assert!(said("live-builder-worker-0") && !said("acceptance-builder-api-0"));
+    });
+}
+
+#[test]
+fn a_responder_is_found_by_the_table_before_the_e_mail() {
+    let setup = Setup::default().config("[pagerduty.users]\nU0CYD = \"PBOH002\"");
+    setup.run(async |world| {
+        let pager = Pager::new(world);
+        let id = pager.triggers("Q1", "login fails").await;
+        pager.asks_for_help("h1", "Q1", "PBOH002").await;
+        let recap = world.person("cyd").hears("Nothing was tried so far").await;
+        assert_eq!(recap.thread_ts, Some(card(world, &id).ts));
+        assert!(world.slack().ephemerals("bo").is_empty());
+    });
+}
+
+#[test]
 fn each_webhook_counts_once_however_often_it_comes() {
-    Setup::default().with_webhooks().run(async |world| {
+    World::run(async |world| {
         let pager = Pager::new(world);
         let id = pager.triggers("Q1", "login fails").await;
         let again = described("Q1", "P393ZNQ", "login fails", "triggered");
@@ -186,7 +246,7 @@ fn each_webhook_counts_once_however_often_it_comes() {
 
 #[test]
 fn a_storm_is_one_incident_and_another_service_another() {
-    Setup::default().with_webhooks().run(async |world| {
+    World::run(async |world| {
         let pager = Pager::new(world);
         let storm = (0..25).map(|n| {
             let (pager, page) = (&pager, format!("QS{n}"));
@@ -222,27 +282,29 @@ fn a_storm_is_one_incident_and_another_service_another() {
 
 #[test]
 fn what_happens_in_pagerduty_is_on_the_card_and_the_timeline() {
-    Setup::default().with_webhooks().run(async |world| {
+    World::run(async |world| {
         let pager = Pager::new(world);
         let id = pager.triggers("Q1", "login fails").await;
         let mut data = described("Q1", "P393ZNQ", "login fails", "acknowledged");
         data["assignees"] = json!([{"id": "PCYD003", "summary": "Cyd Okafor"}]);
         pager.sends("h1", "incident.reassigned", data.clone()).await;
         data["priority"] = json!({"id": "P1", "summary": "P1"});
-        pager.sends("h2", "incident.priority_updated", data.clone()).await;
+        pager
+            .sends("h2", "incident.priority_updated", data.clone())
+            .await;
         pager.sends("h3", "incident.escalated", data.clone()).await;
         let reference = json!({"id": "Q1", "type": "incident_reference", "summary": "login fails"});
         let note = json!({"id": "N1", "type": "incident_note", "incident": reference, "content": "restarted <@U0ANA>"});
         pager.sends("h4", "incident.annotated", note).await;
-        let responder = json!({"type": "incident_responder", "incident": reference, "message": "please look", "state": "pending",
-            "user": {"id": "PBOH002", "type": "user_reference", "summary": "Bo Haugen"}});
-        pager.sends("h5", "incident.responder.added", responder.clone()).await;
+        pager.asks_for_help("h5", "Q1", "PBOH002").await;
         // Whoever is asked to help is told what happened so far, and nobody else is.
         let recap = world.person("bo").hears("Nothing was tried so far").await;
         assert_eq!(recap.thread_ts, Some(card(world, &id).ts));
-        let mut joined = responder;
+        let mut joined = responder("Q1", "PBOH002");
         joined["state"] = json!("joined");
-        pager.sends("h6", "incident.responder.replied", joined).await;
+        pager
+            .sends("h6", "incident.responder.replied", joined)
+            .await;
         data["status"] = json!("resolved");
         pager.sends("h7", "incident.resolved", data).await;
         pager.rests().await;
@@ -275,75 +337,128 @@ fn what_happens_in_pagerduty_is_on_the_card_and_the_timeline() {
 
 #[test]
 fn a_person_binds_an_incident_to_a_page_and_hears_of_it() {
-    Setup::default().with_webhooks().run(async |world| {
+    World::run(async |world| {
         let pager = Pager::new(world);
         let ana = world.person("ana");
-        ana.types("/habops incident open \"login fails\" --pd Q9")
+        ana.types("/habops incident open \"login fails\" --pd QNONE")
             .await;
-        let id = pager.of_page("Q9").await;
-        let data = described("Q9", "P393ZNQ", "login fails", "acknowledged");
-        pager.sends("h1", "incident.acknowledged", data).await;
+        ana.hears("PagerDuty does not know the incident QNONE (404)")
+            .await;
+        ana.types("/habops incident open \"login fails\" --pd Q/1")
+            .await;
+        ana.hears("is not the id of an incident in PagerDuty").await;
+        assert!(incidents(world).await.is_empty());
+
+        // It was opened and closed too early; now a person opens it again.
+        let page = world
+            .sandbox
+            .pagerduty
+            .triggers("P393ZNQ", "error rate")
+            .unwrap();
+        let early = pager.of_page(&page).await;
         pager.rests().await;
-        tells(world, &id, "acknowledged, Bo Haugen has it").await;
-        ana.types("/habops incident open \"again\" --pd Q9").await;
+        ana.runs(&format!("/habops incident close --incident {early}"))
+            .await;
+        ana.types(&format!(
+            "/habops incident open \"login fails\" --pd {page}"
+        ))
+        .await;
+        let id = world
+            .eventually("the second incident", async || {
+                let all = incidents(world).await;
+                all.get(1).map(|it| it.id.to_string())
+            })
+            .await;
+        tells(world, &id, "triggered, Ana Lima has it, high urgency").await;
+        tells(world, &id, "PagerDuty: error rate").await;
+        tells(
+            world,
+            &id,
+            &format!("https://habitat.pagerduty.com/incidents/{page}"),
+        )
+        .await;
+        assert!(world.sandbox.pagerduty.acknowledges(&page, "PANA001"));
+        tells(world, &id, "acknowledged, Ana Lima has it").await;
+        ana.types(&format!("/habops incident open \"again\" --pd {page}"))
+            .await;
         ana.hears("belongs to").await;
         // It may be over in PagerDuty only after it was closed here: the record still hears of it.
         ana.runs("/habops incident close").await;
-        let data = described("Q9", "P393ZNQ", "login fails", "resolved");
-        pager.sends("h2", "incident.resolved", data).await;
+        assert!(world.sandbox.pagerduty.resolves(&page, "PANA001"));
+        world
+            .eventually("the closed incident to hear that it is over", async || {
+                let all = incidents(world).await;
+                let heard = all.iter().any(|it| it.pagerduty[0].is_resolved());
+                (heard && all.iter().all(|it| it.state == IncidentState::Closed)).then_some(())
+            })
+            .await;
+        assert_eq!(incidents(world).await.len(), 2);
         pager.rests().await;
+    });
+}
+
+#[test]
+fn while_pagerduty_is_down_an_incident_is_opened_without_what_it_knows() {
+    World::run(async |world| {
+        world.breaks("pagerduty-500");
+        let ana = world.person("ana");
+        let said = ana
+            .runs("/habops incident open \"login fails\" --pd Q9")
+            .await;
+        let told = words(&said);
+        assert!(
+            told.contains("What PagerDuty knows of it is not on the card: PagerDuty"),
+            "{told}"
+        );
         let all = incidents(world).await;
-        assert_eq!((all.len(), all[0].state), (1, IncidentState::Closed));
-        assert!(all[0].pagerduty[0].is_resolved());
+        assert_eq!(all[0].pagerduty[0].id, "Q9");
+        world.mends("pagerduty-500");
     });
 }
 
 #[test]
 fn what_was_heard_before_a_crash_is_dealt_with_after_it() {
-    Setup::default()
-        .with_webhooks()
-        .without_the_app()
-        .run(async |world| {
-            let event = paging::Event {
-                id: "01".to_owned(),
-                kind: paging::Kind::Triggered,
-                at: Timestamp::now(),
-                by: None,
-                incident: paging::PagerDutyIncident {
-                    title: Some("login fails".to_owned()),
-                    ..paging::PagerDutyIncident::of_id("Q1")
-                },
-                text: None,
-                whom: None,
-                is_person: false,
-                state: None,
-            };
-            let signal = Signal::PagerDuty {
-                event: Box::new(event),
-            };
-            let keys = vec!["pagerduty:hook".to_owned()];
-            assert!(
-                world
-                    .store
-                    .hear(keys.clone(), Timestamp::now(), &signal)
-                    .await
-                    .unwrap()
-            );
-            assert!(
-                !world
-                    .store
-                    .hear(keys, Timestamp::now(), &signal)
-                    .await
-                    .unwrap()
-            );
-            world.start().await;
-            let pager = Pager::new(world);
-            let id = pager.of_page("Q1").await;
-            pager.rests().await;
-            assert_eq!(
-                id.parse::<IncidentId>().unwrap(),
-                incidents(world).await[0].id
-            );
-            assert!(words(&card(world, &id)).contains("login fails"));
-        });
+    Setup::default().without_the_app().run(async |world| {
+        let event = paging::Event {
+            id: "01".to_owned(),
+            kind: paging::Kind::Triggered,
+            at: Timestamp::now(),
+            by: None,
+            incident: paging::PagerDutyIncident {
+                title: Some("login fails".to_owned()),
+                ..paging::PagerDutyIncident::of_id("Q1")
+            },
+            text: None,
+            whom: None,
+            is_person: false,
+            state: None,
+        };
+        let signal = Signal::PagerDuty {
+            event: Box::new(event),
+        };
+        let keys = vec!["pagerduty:hook".to_owned()];
+        assert!(
+            world
+                .store
+                .hear(keys.clone(), Timestamp::now(), &signal)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !world
+                .store
+                .hear(keys, Timestamp::now(), &signal)
+                .await
+                .unwrap()
+        );
+        world.start().await;
+        let pager = Pager::new(world);
+        let id = pager.of_page("Q1").await;
+        pager.rests().await;
+        assert_eq!(
+            id.parse::<IncidentId>().unwrap(),
+            incidents(world).await[0].id
+        );
+        assert!(words(&card(world, &id)).contains("login fails"));
+    });
 }

@@ -1,10 +1,12 @@
 //! Incidents: read, acknowledged, resolved, noted, and more people asked to help.
 
+use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{call::Client, error::Error, users::Reference};
+use crate::domain::paging::{Named, PagerDutyIncident, PagerDutyStatus};
 
 /// An incident, as much of it as is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,32 +16,33 @@ pub struct Incident {
     /// What is wrong.
     pub title: String,
     /// How it stands.
-    pub status: Status,
+    pub status: PagerDutyStatus,
     /// Its page.
     pub url: Option<String>,
-    /// The service it is about: id and name.
-    pub service: Option<(String, String)>,
+    /// The service it is about.
+    pub service: Option<Named>,
+    /// `high` or `low`.
+    pub urgency: Option<String>,
+    /// `P1`, where the account uses priorities.
+    pub priority: Option<String>,
+    /// Who has it, by name.
+    pub assignees: Vec<String>,
+    /// When it began.
+    pub created_at: Option<Timestamp>,
 }
 
-/// How an incident stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Nobody has taken it yet.
-    Triggered,
-    /// Somebody works on it.
-    Acknowledged,
-    /// It is over.
-    Resolved,
-}
-
-impl Status {
-    /// `triggered`, `acknowledged`, `resolved`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Triggered => "triggered",
-            Self::Acknowledged => "acknowledged",
-            Self::Resolved => "resolved",
+impl From<Incident> for PagerDutyIncident {
+    fn from(incident: Incident) -> Self {
+        Self {
+            title: Some(incident.title),
+            url: incident.url,
+            status: Some(incident.status),
+            service: incident.service,
+            urgency: incident.urgency,
+            priority: incident.priority,
+            assignees: incident.assignees,
+            triggered_at: incident.created_at,
+            id: incident.id,
         }
     }
 }
@@ -69,11 +72,24 @@ struct Told {
     title: Option<String>,
     #[serde(default)]
     summary: Option<String>,
-    status: Status,
+    status: PagerDutyStatus,
     #[serde(default)]
     html_url: Option<String>,
     #[serde(default)]
     service: Option<Reference>,
+    #[serde(default)]
+    urgency: Option<String>,
+    #[serde(default)]
+    priority: Option<Reference>,
+    #[serde(default)]
+    assignments: Vec<Assignment>,
+    #[serde(default)]
+    created_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Assignment {
+    assignee: Reference,
 }
 
 impl From<Told> for Incident {
@@ -82,9 +98,18 @@ impl From<Told> for Incident {
             title: told.title.or(told.summary).unwrap_or_default(),
             status: told.status,
             url: told.html_url,
-            service: told
-                .service
-                .map(|service| (service.id.clone(), service.name())),
+            service: told.service.map(|service| Named {
+                name: service.name(),
+                id: service.id,
+            }),
+            urgency: told.urgency,
+            priority: told.priority.map(|priority| priority.name()),
+            assignees: told
+                .assignments
+                .iter()
+                .map(|assigned| assigned.assignee.name())
+                .collect(),
+            created_at: told.created_at,
             id: told.id,
         }
     }
@@ -122,7 +147,7 @@ impl Client {
     pub async fn set_status(
         &self,
         id: &str,
-        status: Status,
+        status: PagerDutyStatus,
         from: Option<&str>,
     ) -> Result<(), Error> {
         let body = json!({ "incident": { "type": "incident_reference", "status": status.word() } });

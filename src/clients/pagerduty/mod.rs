@@ -15,7 +15,7 @@ pub use self::{
     call::Client,
     config::Config,
     error::Error,
-    incident::{Incident, Policy, Status, Target},
-    schedule::{Kind, Plan},
+    incident::{Incident, Policy, Target},
+    schedule::{Assigned, Kind, Plan, Source},
     users::ContactMethod,
 };

@@ -1,17 +1,23 @@
 //! `/habops incident open`: from now on every answer goes to one place, and the timeline begins.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::{
+    clients::pagerduty::Error,
     domain::{
+        actor::Actor,
         failure::Refusal,
         ids::{ChannelId, IncidentId},
         journey::{Cleared, Effect, OpenAt, Outcome, Proposal},
         output::{Output, Part, Status},
+        paging::PagerDutyIncident,
         place::Place,
         routing::bound,
     },
-    handlers::{Handler, Look, Result, Work},
+    handlers::{Handler, Look, Result, Work, pagerduty_incident::is_an_id, responders::told},
 };
 
 /// The word in the registry.
@@ -19,15 +25,27 @@ pub struct Open;
 
 /// Longest name that Slack takes for a channel.
 const LONGEST_NAME: usize = 80;
+/// How long PagerDuty may take to tell of its incident: somebody is in trouble, and ours is opened without it.
+const TELLS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is wrong, where the incident shall live, and which PagerDuty incident it is about.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 pub struct OpenArgs {
     title: String,
     #[serde(default)]
     channel: Option<Lives>,
     #[serde(default)]
     pd: Option<String>,
+}
+
+/// The same, with what PagerDuty told of its incident.
+#[derive(Deserialize, Serialize)]
+pub struct Opening {
+    title: String,
+    channel: Option<Lives>,
+    pagerduty: Option<PagerDutyIncident>,
+    /// Why PagerDuty told nothing.
+    untold: Option<String>,
 }
 
 /// Where an incident lives, as typed.
@@ -44,12 +62,13 @@ enum Lives {
 
 impl Handler for Open {
     type Args = OpenArgs;
-    type Plan = OpenArgs;
+    type Plan = Opening;
 
-    async fn plan(args: OpenArgs, look: &Look) -> Result<Proposal<OpenArgs>> {
+    async fn plan(args: OpenArgs, look: &Look) -> Result<Proposal<Opening>> {
         let open = look.records.incidents(false, 100).await?;
         if let Some(id) = &args.pd {
-            let known = |page: &crate::domain::paging::PagerDutyIncident| page.id == *id;
+            is_an_id(id)?;
+            let known = |page: &PagerDutyIncident| page.id == *id;
             if let Some(of) = open.iter().find(|of| of.pagerduty.iter().any(known)) {
                 return Err(Refusal::not_now(format!(
                     "PagerDuty's {id} belongs to {} ({}) already.",
@@ -76,23 +95,43 @@ impl Handler for Open {
             ))
             .into());
         }
-        Ok(Proposal::just(args))
+        let mut opening = Opening {
+            title: args.title,
+            channel: args.channel,
+            pagerduty: args.pd.map(PagerDutyIncident::of_id),
+            untold: None,
+        };
+        if let Some(page) = &mut opening.pagerduty {
+            opening.untold = describe(page, look).await?;
+        }
+        Ok(Proposal::just(opening))
     }
 
-    async fn run(plan: &Cleared<OpenArgs>, work: &Work) -> Result<Outcome> {
+    async fn run(plan: &Cleared<Opening>, work: &Work) -> Result<Outcome> {
         let asked = &work.look.asked;
         let id = IncidentId(asked.operation.0);
-        let OpenArgs { title, channel, pd } = plan.plan();
+        let Opening {
+            title,
+            channel,
+            pagerduty,
+            untold,
+        } = plan.plan();
         let typed = typed_in(&work.look);
         let place = self::place(*channel, typed, work, id, title);
-        let output = Output::new(Status::Done, format!("{id} is open: {title}")).with(Part::Next {
+        let mut output = Output::new(Status::Done, format!("{id} is open: {title}"));
+        if let Some(why) = untold {
+            output = output.text(format!(
+                "What PagerDuty knows of it is not on the card: {why}."
+            ));
+        }
+        let output = output.with(Part::Next {
             label: "Fleet status".to_owned(),
             command: format!("status --incident {id}"),
         });
         Ok(Outcome::from(output).effect(Effect::OpenIncident {
             title: title.clone(),
             place,
-            pagerduty: pd.clone(),
+            pagerduty: pagerduty.clone().map(Box::new),
         }))
     }
 }
@@ -101,6 +140,24 @@ impl Handler for Open {
 fn typed_in(look: &Look) -> Option<ChannelId> {
     let place = look.asked.whence.place()?;
     (!place.channel.is_direct()).then(|| place.channel.clone())
+}
+
+/// Fills in what PagerDuty tells of its incident; or says why it told nothing, where the incident is opened all the same. Where
+/// PagerDuty itself opens it, its webhook has told.
+async fn describe(page: &mut PagerDutyIncident, look: &Look) -> Result<Option<String>> {
+    let by_itself = look.asked.standing.actor == Actor::PagerDuty;
+    let Some(client) = look.clients.pagerduty.as_ref().filter(|_| !by_itself) else {
+        return Ok(None);
+    };
+    let asked = timeout(TELLS_WITHIN, client.incident(&page.id)).await;
+    match asked.unwrap_or(Err(Error::TimedOut)) {
+        Ok(found) => {
+            *page = found.into();
+            Ok(None)
+        }
+        Err(error @ Error::Missing { .. }) => Err(told(error)),
+        Err(error) => Ok(Some(error.to_string())),
+    }
 }
 
 fn place(
