@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use habops::{
-    clients::pagerduty::{Client, Config, Error, Kind, Plan, Status, Target},
+    clients::pagerduty::{Client, Config, Error, Kind, Plan, Target},
+    domain::paging::PagerDutyStatus,
     sandbox::pagerduty::{Fate, PagerDuty, ReplyShape},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -94,6 +95,21 @@ async fn a_read_is_tried_again_when_pagerduty_says_and_a_write_never() {
 }
 
 #[tokio::test]
+async fn a_slow_pagerduty_is_given_up_and_what_was_sent_is_in_doubt() {
+    let account = Account::open().await;
+    let id = account.pagerduty.triggers("P393ZNQ", "slow").unwrap();
+    account.pagerduty.meets(&[Fate::Slow]);
+    let error = account.client.note(&id, "hello", None).await.unwrap_err();
+    assert!(error == Error::TimedOut && error.is_doubtful(), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "PagerDuty did not answer in time; try again, or use PagerDuty's own page"
+    );
+    let calls = account.pagerduty.calls();
+    assert_eq!(calls.len(), 1, "a write is sent once: {calls:?}");
+}
+
+#[tokio::test]
 async fn what_a_plan_lacks_and_who_asks_are_told_apart() {
     use habops::sandbox::fault::Fault as _;
     let account = Account::open().await;
@@ -179,12 +195,27 @@ async fn a_shift_based_schedule_is_read_and_overridden_over_v3() {
     assert_eq!(current[0].responder.name, "Bo Haugen");
     assert_eq!(next[0].responder.name, "Cyd Okafor");
     assert_eq!(current[0].end, next[0].start);
-    let made = account.hands_over(&plan, "PBOH002", "PANA001", now).await;
+    // Of two rotations one is meant, and the override outlives the present shift by six hours.
+    let (end, bo) = (current[0].end.unwrap() + hours(6), "PBOH002");
+    let made = account
+        .client
+        .add_override(&plan, bo, "PANA001", now, end)
+        .await;
     made.unwrap();
-    let at = now + hours(1);
-    assert_eq!(
-        account.pagerduty.on_call("PSECOND", at).as_deref(),
-        Some("PANA001")
+    assert_eq!(account.pagerduty.override_count("PSECOND"), 2);
+    let on_call = |at| account.pagerduty.on_call("PSECOND", at);
+    for moment in [now + hours(1), end - hours(1)] {
+        assert_eq!(on_call(moment).as_deref(), Some("PANA001"), "{moment}");
+    }
+    assert_eq!(on_call(end + hours(1)).as_deref(), Some("PCYD003"));
+    let nobody = account
+        .client
+        .add_override(&plan, "PCYD003", "PANA001", now, end)
+        .await;
+    let said = nobody.unwrap_err().to_string();
+    assert!(
+        said.contains("make the override on PagerDuty's own page"),
+        "{said}"
     );
 }
 
@@ -193,16 +224,16 @@ async fn what_is_acknowledged_or_resolved_already_is_no_error() {
     let account = Account::open().await;
     let id = account.pagerduty.triggers("P393ZNQ", "slow").unwrap();
     for status in [
-        Status::Acknowledged,
-        Status::Acknowledged,
-        Status::Resolved,
-        Status::Resolved,
+        PagerDutyStatus::Acknowledged,
+        PagerDutyStatus::Acknowledged,
+        PagerDutyStatus::Resolved,
+        PagerDutyStatus::Resolved,
     ] {
         account.client.set_status(&id, status, None).await.unwrap();
     }
     assert_eq!(
         account.client.incident(&id).await.unwrap().status,
-        Status::Resolved
+        PagerDutyStatus::Resolved
     );
 }
 

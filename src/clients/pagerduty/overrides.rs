@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     call::Client,
     error::Error,
-    schedule::{Kind, Plan},
+    schedule::{Assigned, Kind, Plan, Source},
 };
 
 impl Client {
@@ -23,36 +23,26 @@ impl Client {
     ) -> Result<(), Error> {
         let id = &plan.roster.schedule.id;
         let what = format!("the override of {}", plan.roster.schedule.name);
-        let (path, one) = match &plan.kind {
+        let (path, overrides) = match &plan.kind {
             Kind::Layers => (
                 format!("/schedules/{id}/overrides"),
-                json!({
+                vec![json!({
                     "start": start, "end": end, "time_zone": "UTC",
                     "user": { "id": by, "type": "user_reference" },
-                }),
+                })],
             ),
-            Kind::Shifts(rotations) => {
-                let [rotation] = &rotations[..] else {
+            Kind::Shifts(assigned) => {
+                let pieces = pieces(assigned, of, by, start, end);
+                if pieces.is_empty() {
                     return Err(Error::Refused {
                         what,
                         status: 0,
                         code: 0,
-                        message: format!(
-                            "the schedule has {} rotations and habops cannot tell which is meant; make the override on PagerDuty's own page",
-                            rotations.len()
-                        ),
+                        message: "habops cannot tell which rotation the shift comes from; make the override on PagerDuty's own page".to_owned(),
                         errors: Vec::new(),
                     });
-                };
-                let member = |id: &str| json!({ "type": "user_member", "user_id": id });
-                (
-                    format!("/v3/schedules/{id}/overrides"),
-                    json!({
-                        "type": "override_shift", "rotation_id": rotation,
-                        "start_time": start, "end_time": end,
-                        "overridden_member": member(of), "overriding_member": member(by),
-                    }),
-                )
+                }
+                (format!("/v3/schedules/{id}/overrides"), pieces)
             }
         };
         let reply: Value = self
@@ -61,14 +51,48 @@ impl Client {
                 &what,
                 &path,
                 None,
-                &json!({ "overrides": [one] }),
+                &json!({ "overrides": overrides }),
             )
             .await?;
         taken(&what, &reply)
     }
 }
 
-/// Whether the reply says that the one override was made.
+/// The overrides of a shift-based schedule: one for each stretch of the rotation that `of` is on call by, for each names whom it
+/// replaces. Other rotations of the schedule stay as they are.
+fn pieces(
+    assigned: &[Assigned],
+    of: &str,
+    by: &str,
+    start: Timestamp,
+    end: Timestamp,
+) -> Vec<Value> {
+    let present = assigned
+        .iter()
+        .find(|it| it.user == of && it.start <= start && it.end > start);
+    let Some(source) = present.and_then(|present| present.source.as_ref()) else {
+        return Vec::new();
+    };
+    let (name, id) = match source {
+        Source::Rotation(id) => ("rotation_id", id),
+        Source::CustomShift(id) => ("custom_shift_id", id),
+    };
+    let member = |id: &str| json!({ "type": "user_member", "user_id": id });
+    assigned
+        .iter()
+        .filter(|it| it.source.as_ref() == Some(source) && it.user != by)
+        .filter(|it| it.start < end && it.end > start)
+        .map(|it| {
+            json!({
+                "type": "override_shift", name: id,
+                "start_time": it.start.max(start), "end_time": it.end.min(end),
+                "overridden_member": member(&it.user), "overriding_member": member(by),
+            })
+        })
+        .collect()
+}
+
+/// Whether the reply says that every override was made.
 fn taken(what: &str, reply: &Value) -> Result<(), Error> {
     let unreadable = || Error::Unreadable {
         what: what.to_owned(),
@@ -113,7 +137,69 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    use super::taken;
+    use jiff::Timestamp;
+
+    use super::{Assigned, Source, pieces, taken};
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(hour * 3_600).unwrap()
+    }
+
+    #[test]
+    fn a_shift_based_override_names_each_stretch_of_the_one_rotation_that_is_meant() {
+        let rotation = |id: &str| Some(Source::Rotation(id.to_owned()));
+        let stretch = |user: &str, start, end, source| Assigned {
+            user: user.to_owned(),
+            start: at(start),
+            end: at(end),
+            source,
+        };
+        let assigned = [
+            stretch("PANA", 0, 12, rotation("R2")),
+            stretch("PBO", 0, 10, rotation("R1")),
+            stretch("PCYD", 10, 20, rotation("R1")),
+            stretch("PDEE", 20, 30, rotation("R1")),
+            stretch("PEVE", 3, 6, Some(Source::CustomShift("S1".to_owned()))),
+            stretch("PGUS", 3, 6, None),
+        ];
+        let told = |of: &str, by: &str, start, end| -> Vec<String> {
+            let pieces = pieces(&assigned, of, by, at(start), at(end));
+            let hour = |text: &Value| {
+                text.as_str()
+                    .unwrap()
+                    .parse::<Timestamp>()
+                    .unwrap()
+                    .as_second()
+                    / 3_600
+            };
+            let told = pieces.iter().map(|one| {
+                let whose = one
+                    .get("rotation_id")
+                    .or(one.get("custom_shift_id"))
+                    .unwrap();
+                format!(
+                    "{} {} {} to {}",
+                    whose.as_str().unwrap(),
+                    one["overridden_member"]["user_id"].as_str().unwrap(),
+                    hour(&one["start_time"]),
+                    hour(&one["end_time"])
+                )
+            });
+            told.collect()
+        };
+        assert_eq!(told("PBO", "PZOE", 2, 8), ["R1 PBO 2 to 8"]);
+        assert_eq!(
+            told("PBO", "PCYD", 2, 25),
+            ["R1 PBO 2 to 10", "R1 PDEE 20 to 25"],
+            "whoever takes over has the stretch between already"
+        );
+        assert_eq!(told("PEVE", "PZOE", 4, 9), ["S1 PEVE 4 to 6"]);
+        assert!(
+            told("PGUS", "PZOE", 4, 5).is_empty(),
+            "PagerDuty tells no source"
+        );
+        assert!(told("PCYD", "PZOE", 4, 5).is_empty(), "not on call then");
+    }
 
     #[rstest]
     #[case::item_by_item(json!([{"status": 201, "override": {"id": "Q3X6MJ1LUKD6QW"}}]), "")]

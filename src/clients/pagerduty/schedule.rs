@@ -22,8 +22,30 @@ pub struct Plan {
 pub enum Kind {
     /// Layers: v2.
     Layers,
-    /// Shift-based: v3, with the ids of its rotations.
-    Shifts(Vec<String>),
+    /// Shift-based: v3, with what each shift comes from.
+    Shifts(Vec<Assigned>),
+}
+
+/// A stretch of a shift-based schedule, as an override must name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// Who is on call, by PagerDuty's id.
+    pub user: String,
+    /// From when.
+    pub start: Timestamp,
+    /// Until when.
+    pub end: Timestamp,
+    /// What it comes from, where PagerDuty tells.
+    pub source: Option<Source>,
+}
+
+/// What a shift comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// One of the schedule's rotations.
+    Rotation(String),
+    /// A shift of its own.
+    CustomShift(String),
 }
 
 #[derive(Deserialize)]
@@ -59,14 +81,7 @@ struct ShiftBased {
     #[serde(flatten)]
     itself: Reference,
     #[serde(default)]
-    rotations: Vec<Rotation>,
-    #[serde(default)]
     final_schedule: Computed,
-}
-
-#[derive(Deserialize)]
-struct Rotation {
-    id: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,6 +95,23 @@ struct Assignment {
     start_time: Timestamp,
     end_time: Timestamp,
     member: Member,
+    #[serde(default)]
+    source: Origin,
+}
+
+#[derive(Default, Deserialize)]
+struct Origin {
+    #[serde(default)]
+    rotation_id: Option<String>,
+    #[serde(default)]
+    shift_id: Option<String>,
+}
+
+impl From<Origin> for Option<Source> {
+    fn from(origin: Origin) -> Self {
+        let rotation = origin.rotation_id.map(Source::Rotation);
+        rotation.or_else(|| origin.shift_id.map(Source::CustomShift))
+    }
 }
 
 #[derive(Deserialize)]
@@ -148,13 +180,14 @@ impl Client {
         let query = vec![
             ("since", since.to_string()),
             ("until", until.to_string()),
+            ("overflow", "true".to_owned()),
             ("include[]", "final_schedule".to_owned()),
         ];
         let what = format!("the schedule {id}");
         let Answer::<ShiftBased> { schedule } = self
             .get(&what, &format!("/v3/schedules/{id}"), &query)
             .await?;
-        let mut shifts: Vec<Shift> = Vec::new();
+        let (mut shifts, mut assigned): (Vec<Shift>, Vec<Assigned>) = (Vec::new(), Vec::new());
         for assignment in schedule.final_schedule.computed_shift_assignments {
             let Some(user) = assignment.member.user_id else {
                 continue; // an empty slot
@@ -164,6 +197,12 @@ impl Client {
                 Some(known) => known.clone(),
                 None => self.user(&user).await?,
             };
+            assigned.push(Assigned {
+                user,
+                start: assignment.start_time,
+                end: assignment.end_time,
+                source: assignment.source.into(),
+            });
             shifts.push(Shift {
                 responder,
                 start: Some(assignment.start_time),
@@ -174,7 +213,7 @@ impl Client {
         Ok(Plan {
             roster: Roster::new(schedule_itself, shifts),
             overridden: Vec::new(),
-            kind: Kind::Shifts(schedule.rotations.into_iter().map(|it| it.id).collect()),
+            kind: Kind::Shifts(assigned),
         })
     }
 }

@@ -42,6 +42,14 @@ fn window(pairs: &Pairs, now: Timestamp) -> Result<(Timestamp, Timestamp), Refus
     Ok((since, until.max(since + SignedDuration::from_nanos(1))))
 }
 
+/// From when until when an entry is told: cut off at the window, unless `overflow` is asked for.
+fn cut(entry: &Entry, pairs: &Pairs, since: Timestamp, until: Timestamp) -> (Timestamp, Timestamp) {
+    if one(pairs, "overflow") == Some("true") {
+        return (entry.start, entry.end);
+    }
+    (entry.start.max(since), entry.end.min(until))
+}
+
 pub(super) async fn on_calls(
     Held(pagerduty): Held<PagerDuty>,
     Query(pairs): Query<Pairs>,
@@ -100,18 +108,13 @@ pub(super) async fn show(
     Query(pairs): Query<Pairs>,
 ) -> Answer {
     let (since, until) = window(&pairs, pagerduty.now())?;
-    let overflow = one(&pairs, "overflow") == Some("true");
     let state = pagerduty.state();
     let Some(schedule) = state.schedule(&id).filter(|schedule| !schedule.v3) else {
         return Err(not_found());
     };
     let shown = |entries: Vec<Entry>| {
         let entries = entries.into_iter().map(|entry| {
-            let (start, end) = if overflow {
-                (entry.start, entry.end)
-            } else {
-                (entry.start.max(since), entry.end.min(until))
-            };
+            let (start, end) = cut(&entry, &pairs, since, until);
             json!({ "start": start, "end": end, "user": state.user_ref(&entry.user), "id": entry.by })
         });
         entries.collect::<Vec<Value>>()
@@ -159,16 +162,28 @@ pub(super) async fn show_v3(
     whole["type"] = json!("schedule_v3");
     whole["name"] = json!(schedule.name);
     whole["time_zone"] = json!("Etc/UTC");
-    whole["rotations"] = json!([{ "id": rotation_of(schedule), "type": "rotation" }]);
+    // The first one is past: whoever overrides must say which one they mean.
+    whole["rotations"] = [
+        format!("{}OLD", rotation_of(schedule)),
+        rotation_of(schedule),
+    ]
+    .map(|id| json!({ "id": id, "type": "schedule_rotation" }))
+    .into();
     if many(&pairs, "include[]").contains(&"final_schedule") {
         let entries = schedule
             .rota
             .entries(since, until)
             .into_iter()
             .map(|entry| {
+                let (start, end) = cut(&entry, &pairs, since, until);
+                let kind = match entry.by {
+                    Some(_) => "schedule_rotation_override",
+                    None => "schedule_rotation",
+                };
                 json!({
-                    "start_time": entry.start, "end_time": entry.end,
+                    "type": "computed_shift_assignment", "start_time": start, "end_time": end,
                     "member": { "type": "user_member", "user_id": entry.user },
+                    "source": { "type": kind, "rotation_id": rotation_of(schedule), "override_id": entry.by },
                 })
             });
         whole["final_schedule"] =
