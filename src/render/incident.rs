@@ -1,7 +1,7 @@
 //! An incident as a document: Markdown, one self-contained HTML page, or JSON lines. Times are UTC, people are called by name.
 //!
 //! Nothing that a person or a node wrote is more than text in any of them: the page is a template that escapes everything, the
-//! Markdown's texts are escaped one by one, and neither refers to anything outside itself.
+//! Markdown's texts are escaped one by one. Neither loads anything from outside itself; PagerDuty's own page is a link.
 
 use std::fmt::Write as _;
 
@@ -45,7 +45,7 @@ pub fn markdown(story: &Story) -> String {
     })
 }
 
-/// The same as a page without any outside reference.
+/// The same as a page that loads nothing.
 pub fn html(story: &Story) -> String {
     written(&Html {
         page: Page::of(story, plain),
@@ -97,10 +97,17 @@ fn written(page: &impl Template) -> String {
 struct Page {
     title: String,
     facts: Vec<(String, String)>,
+    linked: Vec<PagerDutyPage>,
     timeline: Vec<Line>,
     left_out: usize,
     operations: Vec<Section>,
     foot: String,
+}
+
+/// One of PagerDuty's incidents; its address only where it is one.
+struct PagerDutyPage {
+    name: String,
+    address: Option<String>,
 }
 
 struct Line {
@@ -148,6 +155,13 @@ impl Page {
                 .map(|(name, value)| (name.to_owned(), safe(&story.named(&value))))
                 .collect()
         };
+        let linked = incident.pagerduty.iter().map(|page| PagerDutyPage {
+            name: safe(&match &page.title {
+                Some(title) => format!("{} {title}", page.id),
+                None => page.id.clone(),
+            }),
+            address: page.url.clone().filter(|url| is_an_address(url)),
+        });
         let timeline = story.timeline.iter().map(|entry| Line {
             at: at(entry.at),
             who: safe(&story.name(&entry.actor)),
@@ -179,6 +193,7 @@ impl Page {
         Self {
             title: safe(&format!("{}: {}", incident.id, incident.title)),
             facts: both(facts(story)),
+            linked: linked.collect(),
             timeline: timeline.collect(),
             left_out: story.left_out,
             operations: operations.collect(),
@@ -212,11 +227,6 @@ fn facts(story: &Story) -> Vec<(&'static str, String)> {
     }
     facts.extend(place(incident).map(|place| ("Place", place)));
     facts.extend(pagerduty(incident).map(|told| ("PagerDuty", told)));
-    for page in &incident.pagerduty {
-        let title = page.title.as_deref().unwrap_or_default();
-        let url = page.url.as_deref().unwrap_or_default();
-        facts.push(("PagerDuty incident", format!("{} {title} {url}", page.id)));
-    }
     let changes = story.chapters.iter().filter(|it| it.operation.changes);
     facts.push((
         "Operations",
@@ -378,6 +388,12 @@ fn at(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Whether it can be a link in both documents as it stands, and leads to a site and nowhere else.
+fn is_an_address(url: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&+,;=%".contains(c);
+    url.starts_with("https://") && url.chars().all(plain)
+}
+
 /// A fence that nothing in the text can close.
 fn fence(text: &str) -> String {
     let longest = text
@@ -429,6 +445,7 @@ mod tests {
         inbound::Via,
         incident::{EntryKind, TimelineEntry},
         output::Status,
+        paging::PagerDutyIncident,
         place::Whence,
     };
 
@@ -508,6 +525,35 @@ mod tests {
         assert_eq!(rows.count(), 1, "{text}");
         let outside_of_fences: String = text.split("`````").step_by(2).collect();
         assert!(!outside_of_fences.contains("<script>"), "{text}");
+    }
+
+    #[test]
+    fn pagerdutys_page_is_a_link_where_it_has_an_address_and_text_where_it_has_none() {
+        let mut story = story(1);
+        let page = |id: &str, url: &str| PagerDutyIncident {
+            title: Some(HOSTILE.to_owned()),
+            url: Some(url.to_owned()),
+            ..PagerDutyIncident::of_id(id)
+        };
+        let ours = "https://habitat.pagerduty.com/incidents/Q1";
+        story.incident.pagerduty = vec![
+            page("Q1", ours),
+            page("Q2", "javascript:alert(1)"),
+            page("Q3", "https://x.example/\" onclick=\"alert(1)"),
+            page("Q4", "https://x.example/) [x](y"),
+        ];
+        let html = html(&story);
+        assert!(
+            html.contains(&format!("<a href=\"{ours}\" rel=\"noreferrer\">Q1 login ")),
+            "{html}"
+        );
+        assert_eq!(html.matches("href").count(), 1, "{html}");
+        let text = markdown(&story);
+        assert!(text.contains(&format!("]({ours})")), "{text}");
+        assert_eq!(text.matches("](").count(), 1, "{text}");
+        for id in ["Q2 login", "Q3 login", "Q4 login"] {
+            assert!(html.contains(id) && text.contains(id), "{id}");
+        }
     }
 
     #[test]
