@@ -81,6 +81,13 @@ impl<'w> Person<'w> {
         self.world.shows(&said.operation, ended.state.word()).await
     }
 
+    /// Types a slash command that needs a yes: its operation, and its card.
+    pub async fn proposes(&self, text: &str) -> (String, Message) {
+        let said = self.types(text).await;
+        let card = self.world.shows(&said.operation, "awaiting").await;
+        (said.operation, card)
+    }
+
     /// Waits for something that only they see and that holds these words; the acknowledgements are among it.
     pub async fn hears(&self, wanted: &str) -> Message {
         let what = format!("{} to be told `{wanted}`", self.name);
