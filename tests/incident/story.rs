@@ -200,13 +200,13 @@ async fn an_incident_of_five_hundred_operations_is_told_whole_and_refers_to_noth
     let read = begun.elapsed();
     let (page, text, machine) = (html(&story), markdown(&story), jsonl(&story));
     let took = begun.elapsed();
-    // Measured, not judged here: the machine may be busy. Unoptimised and idle it is well under a second.
+    // A second is promised; the machine may be busy.
     eprintln!(
         "a story of 500 operations: read in {read:?}, told in three ways in {:?}, {} KB of HTML",
         took.saturating_sub(read),
         page.len() / 1024
     );
-    assert!(took < Duration::from_mins(1));
+    assert!(took < Duration::from_secs(10), "{took:?}");
     for number in [1, 250, 500] {
         assert!(page.contains(&format!("recovered {number}<")), "{number}");
         assert!(text.contains(&format!("recovered {number}\n")), "{number}");
