@@ -132,11 +132,12 @@ pub fn pagerduty(incident: &Incident) -> Option<String> {
 
 /// The newest answer of each look.
 fn looks(of: Records<'_>) -> Vec<String> {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
     let mut lines = Vec::new();
     for operation in of.operations {
         let is_look = !operation.changes && !is_about_the_record(operation);
-        if !is_look || seen.contains(&operation.text.as_str()) || lines.len() == LOOKS {
+        let typed = typed(operation);
+        if !is_look || seen.contains(&typed) || lines.len() == LOOKS {
             continue;
         }
         if let Some(output) = operation
@@ -144,13 +145,12 @@ fn looks(of: Records<'_>) -> Vec<String> {
             .as_ref()
             .filter(|_| operation.state != State::Refused)
         {
-            seen.push(&operation.text);
             lines.push(format!(
-                "{} {}: {}",
+                "{} {typed}: {}",
                 when(operation.received_at, of.now),
-                operation.text,
                 output.title
             ));
+            seen.push(typed);
         }
     }
     lines.reverse();
@@ -175,7 +175,7 @@ fn changes(of: Records<'_>) -> Vec<String> {
             format!(
                 "{} {} by {}{approved}: {}",
                 when(operation.received_at, of.now),
-                operation.text,
+                typed(operation),
                 operation.actor,
                 verdict(operation)
             )
@@ -183,6 +183,14 @@ fn changes(of: Records<'_>) -> Vec<String> {
         .collect();
     lines.reverse();
     lines
+}
+
+/// What was typed; of which incident it is needs no saying beside the incident itself.
+pub fn typed(operation: &Operation) -> String {
+    match operation.incident {
+        Some(id) => operation.text.replace(&format!(" --incident {id}"), ""),
+        None => operation.text.clone(),
+    }
 }
 
 /// What came of an operation, in one line.
@@ -300,7 +308,12 @@ mod tests {
             waits.clone(),
             operation(8, "incident recap", State::Done, "noise"),
             operation(7, "restart live-builder-api-0", State::Done, "recovered"),
-            operation(6, "status live/api", State::Done, "1 of 1 nodes are up"),
+            operation(
+                6,
+                "status live/api --incident inc-1",
+                State::Done,
+                "1 of 1 nodes are up",
+            ),
             operation(5, "status live/api", State::Done, "0 of 1 nodes are up"),
         ];
         let note = TimelineEntry {

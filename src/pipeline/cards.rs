@@ -11,7 +11,7 @@ use crate::domain::{
     operation::{Offer, Operation, State},
     output::{Output, Part, Status},
     paging::PagerDutyStatus,
-    recap::{is_about_the_record, pagerduty, stamp, verdict},
+    recap::{is_about_the_record, pagerduty, stamp, typed, verdict},
     records::Records as _,
     roster::{Seen as OnCall, names},
 };
@@ -211,13 +211,8 @@ fn latest<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Vec<String
         .collect()
 }
 
-/// What was typed and what came of it; which incident it is about needs no saying on its card.
 fn said(operation: &Operation) -> String {
-    let mut typed = operation.text.clone();
-    if let Some(id) = operation.incident {
-        typed = typed.replace(&format!(" --incident {id}"), "");
-    }
-    format!("{typed}: {}", verdict(operation))
+    format!("{}: {}", typed(operation), verdict(operation))
 }
 
 #[cfg(test)]
