@@ -1,4 +1,5 @@
-//! Who is next: one wish at a time in each channel, the most urgent lane first, then in the order of the rows.
+//! Who is next: one wish at a time in each channel, the most urgent lane first, then in the order of the rows. What takes no turn (an
+//! edit, what one person sees, a pin) goes by itself: behind a long queue of new messages its claim would lapse.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -16,46 +17,63 @@ pub(super) struct Held {
     pub(super) since: Instant,
 }
 
+/// A line of wishes: a channel, and whether they are those that take turns there.
+pub(super) type Line = (ChannelId, bool);
+
 impl Held {
+    /// New messages and files take turns, about one a second in a channel.
+    fn takes_turns(&self) -> bool {
+        match self.due.carrier {
+            Carrier::Message => self.due.posted.is_none(),
+            Carrier::File { .. } => true,
+            Carrier::Ephemeral(_) | Carrier::Pin(_) => false,
+        }
+    }
+
+    pub(super) fn line(&self) -> Line {
+        (self.due.channel.clone(), self.takes_turns())
+    }
+
     pub(super) fn is_edit(&self) -> bool {
         self.due.carrier == Carrier::Message && self.due.posted.is_some()
     }
 }
 
-/// The claimed wishes by channel, and what is under way.
+/// The claimed wishes by line, and what is under way.
 #[derive(Default)]
 pub(super) struct Channels {
-    waiting: HashMap<ChannelId, VecDeque<Held>>,
-    busy: HashMap<task::Id, (ChannelId, bool)>,
+    waiting: HashMap<Line, VecDeque<Held>>,
+    busy: HashMap<task::Id, (Line, bool)>,
 }
 
 impl Channels {
     /// One more wish.
     pub(super) fn add(&mut self, due: Due) {
-        let queue = self.waiting.entry(due.channel.clone()).or_default();
-        let at = queue.partition_point(|held| (held.due.lane, held.due.row) <= (due.lane, due.row));
-        let held = Held {
+        let new = Held {
             due,
             since: Instant::now(),
         };
-        queue.insert(at, held);
+        let order = |held: &Held| (held.due.lane, held.due.row);
+        let queue = self.waiting.entry(new.line()).or_default();
+        let at = queue.partition_point(|held| order(held) <= order(&new));
+        queue.insert(at, new);
     }
 
-    /// A wish whose channel is free, until there is none.
+    /// A wish whose line is free, until there is none.
     pub(super) fn next(&mut self) -> Option<Held> {
-        let is_free = |channel: &&ChannelId| !self.busy.values().any(|(busy, _)| busy == *channel);
-        let channel = self.waiting.keys().find(is_free)?.clone();
-        let queue = self.waiting.get_mut(&channel)?;
+        let is_free = |line: &&Line| !self.busy.values().any(|(busy, _)| busy == *line);
+        let line = self.waiting.keys().find(is_free)?.clone();
+        let queue = self.waiting.get_mut(&line)?;
         let held = queue.pop_front();
         if queue.is_empty() {
-            self.waiting.remove(&channel);
+            self.waiting.remove(&line);
         }
         held
     }
 
     /// It is under way.
-    pub(super) fn sent_off(&mut self, id: task::Id, channel: ChannelId, is_edit: bool) {
-        self.busy.insert(id, (channel, is_edit));
+    pub(super) fn sent_off(&mut self, id: task::Id, line: Line, is_edit: bool) {
+        self.busy.insert(id, (line, is_edit));
     }
 
     /// It has come to an end.

@@ -1,4 +1,4 @@
-//! The poster: drains the outbox into Slack, several channels at once and one wish at a time in each, so that what was wished
+//! The poster: drains the outbox into Slack, several channels at once and one new message at a time in each, so that what was wished
 //! first is seen first.
 
 mod aside;
@@ -138,7 +138,7 @@ impl Poster {
 
     fn send_off(&self, under_way: &mut JoinSet<()>, channels: &mut Channels, held: Held) {
         let (outbox, courier) = (Arc::clone(&self.outbox), Arc::clone(&self.courier));
-        let (channel, edits) = (held.due.channel.clone(), channels.edits());
+        let (line, edits) = (held.line(), channels.edits());
         let is_edit = held.is_edit();
         let task = under_way.spawn(async move {
             let due = held.due;
@@ -161,7 +161,7 @@ impl Poster {
                 warn!(key = %due.key.0, "cannot note what came of a message: {why:#}");
             }
         });
-        channels.sent_off(task.id(), channel, is_edit);
+        channels.sent_off(task.id(), line, is_edit);
     }
 }
 
