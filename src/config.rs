@@ -352,6 +352,7 @@ impl Config {
         if let Err(fault) = self.ssh.check() {
             faults.push(format!("ssh: {fault}"));
         }
+        faults.extend(self.builder.iter().flat_map(builder::Config::check));
         faults.extend(self.pagerduty.iter().flat_map(pagerduty::Config::check));
         if let Some(datastore) = &self.datastore {
             let of_datastore = datastore.check().into_iter();

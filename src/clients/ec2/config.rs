@@ -1,12 +1,11 @@
 //! The section `[fleet.ec2]`, and the keys a caller may bring of its own.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
-use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::domain::duration;
+use crate::{clients::address, domain::duration};
 
 /// Reading more often than this would only use up the account's request quota.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
@@ -78,9 +77,9 @@ impl Config {
             ));
         }
         if let Some(url) = &self.endpoint_url
-            && let Err(reason) = endpoint(url)
+            && let Err(what) = address::check(url, "https", "http")
         {
-            faults.push(format!("endpoint_url: {reason}"));
+            faults.push(format!("endpoint_url: {what}"));
         }
         if self.access_key_id.is_some() != self.secret_access_key.is_some() {
             faults
@@ -105,28 +104,6 @@ impl Config {
         self.endpoint_url
             .clone()
             .unwrap_or_else(|| format!("https://ec2.{}.amazonaws.com", self.region))
-    }
-}
-
-/// Requests are signed, not secret, but the answers are worth forging: plain text is for loopback only.
-fn endpoint(address: &str) -> Result<(), &'static str> {
-    let url: Url = address
-        .parse()
-        .map_err(|_| "is not an address like https://host")?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a user name or a password");
-    }
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = host == "localhost"
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if loopback => Ok(()),
-        "http" => Err("is http:// to another machine: use https://"),
-        _ => Err("must begin with https://"),
     }
 }
 
@@ -164,11 +141,11 @@ mod tests {
     )]
     #[case::plain_elsewhere(
         "region = 'a'\nendpoint_url = 'http://ec2.example'",
-        "endpoint_url: is http:// to another machine: use https://"
+        "endpoint_url: is http:// to another machine, which would send secrets in the clear: use https://"
     )]
     #[case::loopback_as_a_label(
         "region = 'a'\nendpoint_url = 'http://127.0.0.1.example'",
-        "endpoint_url: is http:// to another machine: use https://"
+        "endpoint_url: is http:// to another machine, which would send secrets in the clear: use https://"
     )]
     #[case::a_password(
         "region = 'a'\nendpoint_url = 'https://me:secret@ec2.example'",
