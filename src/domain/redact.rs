@@ -6,7 +6,7 @@ use std::{borrow::Cow, ops::Range};
 
 use regex::{Regex, RegexBuilder};
 
-pub use stream::{Clean, Stream};
+pub use stream::{Clean, LINES_BACK, Stream};
 
 /// The patterns whose matches are removed.
 #[derive(Clone, Debug)]

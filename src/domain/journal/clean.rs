@@ -1,9 +1,12 @@
 //! A node's entries without their secrets, before anybody merges, collapses, cuts or hashes them (law 10).
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Write as _,
+};
 
 use super::{Entry, read};
-use crate::domain::redact::Stream;
+use crate::domain::redact::{LINES_BACK, Stream};
 
 /// Longest message that is kept, in bytes. The rest is redacted before it is cut off.
 const LONGEST_MESSAGE: usize = 4 * 1024;
@@ -11,18 +14,18 @@ const LONGEST_MESSAGE: usize = 4 * 1024;
 /// Redacts the entries of one node as they come, oldest first.
 pub struct Cleaner {
     stream: Stream,
-    /// The number of the last entry of each source.
-    last: HashMap<String, u64>,
+    /// The numbers of the last entries of each source, the newest first.
+    last: HashMap<String, VecDeque<u64>>,
     next: u64,
 }
 
-/// An entry that may be shown, and what becomes of an earlier one.
+/// An entry that may be shown, and what becomes of earlier ones.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
     /// The entry and its number; none where all of it belonged to a key.
     pub entry: Option<(u64, Entry)>,
-    /// The entry of that number has this message instead.
-    pub instead: Option<(u64, String)>,
+    /// The entries of these numbers have these messages instead.
+    pub instead: Vec<(u64, String)>,
 }
 
 impl Cleaner {
@@ -48,18 +51,19 @@ impl Cleaner {
         let head = reading.head.to_owned();
         let number = self.next;
         self.next += 1;
-        let before = clean
-            .before
-            .and_then(|body| Some((*self.last.get(&source)?, format!("{head}{body}"))));
+        let last = self.last.entry(source).or_default();
+        let instead = last
+            .iter()
+            .zip(clean.before)
+            .map(|(number, body)| (*number, shortened(format!("{head}{body}"))))
+            .collect();
         let entry = clean.text.map(|body| {
             entry.message = shortened(format!("{head}{body}"));
-            self.last.insert(source, number);
+            last.truncate(LINES_BACK - 1);
+            last.push_front(number);
             (number, entry)
         });
-        Cleaned {
-            entry,
-            instead: before.map(|(number, message)| (number, shortened(message))),
-        }
+        Cleaned { entry, instead }
     }
 
     /// All of a node's entries at once.
@@ -67,10 +71,10 @@ impl Cleaner {
         let mut kept: Vec<(u64, Entry)> = Vec::new();
         for entry in entries {
             let cleaned = self.take(entry);
-            if let Some((number, message)) = cleaned.instead
-                && let Ok(at) = kept.binary_search_by_key(&number, |(number, _)| *number)
-            {
-                kept[at].1.message = message;
+            for (number, message) in cleaned.instead {
+                if let Ok(at) = kept.binary_search_by_key(&number, |(number, _)| *number) {
+                    kept[at].1.message = message;
+                }
             }
             kept.extend(cleaned.entry);
         }

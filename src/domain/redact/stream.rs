@@ -1,14 +1,20 @@
 //! Redaction of lines as they come, before anybody merges, collapses, cuts or hashes them (law 10).
 //!
 //! A secret may reach over several lines of one source: a private key always does, and a long line is cut in two by journald itself
-//! (2,048 bytes in systemd 229, 48 KiB later). So each source is remembered to its last line, whatever comes between.
+//! (2,048 bytes in systemd 229, 48 KiB later). So the last lines of each source are remembered, whatever comes between.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use super::{KEY_BEGIN, KEY_END, KEY_KIND, Rules, mark};
 
 /// How much on each side of a line's end is looked at for a secret that reaches over it. A longer one matches on one side alone.
 const SEAM: usize = 1_024;
+/// Lines of one source that a secret is followed back over, however short they are.
+pub const LINES_BACK: usize = 64;
 /// Sources remembered at once; of a node that has more, the older ones are forgotten.
 const MOST_SOURCES: usize = 512;
 /// A line of nothing but so much base64 is a piece of a key, wherever it stands; a shorter one is where a key is open.
@@ -28,14 +34,20 @@ pub struct Stream {
 /// What came last from one source.
 #[derive(Default)]
 struct Source {
-    /// The last line as it was, behind the end of those before it that belong to one record.
+    /// The last lines of one record as they were, end to end.
     raw: String,
-    /// Where the last line begins in `raw`.
-    last: usize,
-    /// What is shown in place of the last line's beginning, where a secret reached into it, and how long that beginning was.
+    /// Where each of them stands in it, oldest first.
+    lines: VecDeque<Shown>,
+    open: Open,
+}
+
+/// A line of which it is remembered what of it is shown.
+struct Shown {
+    /// Where it begins in what is remembered.
+    at: usize,
+    /// What is shown in place of its beginning, where a secret reached into it, and how long that beginning was.
     head: String,
     head_was: usize,
-    open: Open,
 }
 
 /// What a source is in the middle of.
@@ -53,8 +65,9 @@ enum Open {
 pub struct Clean {
     /// What may be shown; none where the whole line belonged to a key.
     pub text: Option<String>,
-    /// What the line before it, of the same source, has to be instead: a secret reached from there into this one.
-    pub before: Option<String>,
+    /// What the lines before it, of the same source, have to be instead, the nearest first: a secret reached from there into this
+    /// one. At most [`LINES_BACK`].
+    pub before: Vec<String>,
 }
 
 impl Stream {
@@ -95,7 +108,7 @@ impl Stream {
                 Some(rest) if !rest.trim().is_empty() => self.next(source, rest, false, false),
                 _ => Clean {
                     text: None,
-                    before: None,
+                    before: Vec::new(),
                 },
             };
         }
@@ -105,7 +118,7 @@ impl Stream {
             source.forget();
             return Clean {
                 text: Some(mark("key material")),
-                before: None,
+                before: Vec::new(),
             };
         }
         if text.contains(KEY_END) && text.contains(KEY_KIND) && !text.contains(KEY_BEGIN) {
@@ -117,22 +130,20 @@ impl Stream {
         } else {
             self.over_the_seam(&source.raw, text)
         };
-        let mut before = None;
+        let mut before = Vec::new();
         let (mut clean, mut own) = (String::new(), text);
         if let Some(secret) = over {
             self.removed += 1;
             let seam = source.raw.len();
             if secret.start < seam {
-                before = Some(self.shortened(source, secret.start));
+                before = self.shortened(source, secret.start);
             } else {
                 clean.push_str(&self.rules.redact(&text[..secret.start - seam]).0);
             }
             clean.push_str(&mark("over two lines"));
             own = &text[secret.end - seam..];
         }
-        source.remember(text);
-        source.head.clone_from(&clean);
-        source.head_was = text.len() - own.len();
+        source.remember(text, clean.clone(), text.len() - own.len());
         let (rest, removed) = self.rules.redact(own);
         self.removed += removed;
         clean.push_str(&rest);
@@ -163,19 +174,33 @@ impl Stream {
             .reduce(|one, other| one.start.min(other.start)..one.end.max(other.end))
     }
 
-    /// The line before, without the secret that begins at that byte of what is remembered.
-    fn shortened(&self, source: &Source, start: usize) -> String {
-        let from = source.last + source.head_was;
-        let kept = source.raw.get(from..start.max(from));
-        let (clean, _) = self.rules.redact(kept.unwrap_or_default());
-        format!("{}{clean}{}", source.head, mark("over two lines"))
+    /// The lines before without the secret that begins at that byte of what is remembered; the nearest first.
+    fn shortened(&self, source: &Source, start: usize) -> Vec<String> {
+        let mut end = source.raw.len();
+        let mut all = Vec::new();
+        for line in source.lines.iter().rev() {
+            let own = (line.at + line.head_was).min(end);
+            let (rest, _) = self.rules.redact(&source.raw[own..start.clamp(own, end)]);
+            let mut clean = format!("{}{rest}", line.head);
+            let mark = mark("over two lines");
+            if line.at < end && !clean.ends_with(&mark) {
+                clean.push_str(&mark);
+            }
+            all.push(clean);
+            if line.at <= start {
+                break;
+            }
+            end = line.at;
+        }
+        all
     }
 
     /// The beginning was not read: what was taken for an ordinary line before was the key's last one.
     fn end_without_a_beginning(&mut self, source: &mut Source) -> Clean {
         self.removed += 1;
-        let last = source.raw.get(source.last..).unwrap_or_default().trim();
-        let before = (base64(last) > 0).then(|| mark("private key"));
+        let last = source.lines.back().map_or(0, |line| line.at);
+        let is_of_it = base64(&source.raw[last..]) > 0;
+        let before = is_of_it.then(|| mark("private key")).into_iter().collect();
         source.forget();
         Clean {
             text: Some(mark("private key")),
@@ -187,18 +212,27 @@ impl Stream {
 impl Source {
     fn forget(&mut self) {
         self.raw.clear();
-        self.last = 0;
-        self.head.clear();
-        self.head_was = 0;
+        self.lines.clear();
     }
 
-    fn remember(&mut self, text: &str) {
-        let old = self
-            .raw
-            .floor_char_boundary(self.raw.len().saturating_sub(SEAM));
-        self.raw.drain(..old);
-        self.last = self.raw.len();
+    /// Whole lines are forgotten, the oldest first, once a secret that began there would have matched by now.
+    fn remember(&mut self, text: &str, head: String, head_was: usize) {
+        while self.lines.len() >= LINES_BACK
+            || self
+                .lines
+                .get(1)
+                .is_some_and(|line| self.raw.len() - line.at >= SEAM)
+        {
+            self.lines.pop_front();
+            let old = self.lines.front().map_or(self.raw.len(), |line| line.at);
+            self.raw.drain(..old);
+            for line in &mut self.lines {
+                line.at -= old;
+            }
+        }
+        let at = self.raw.len();
         self.raw.push_str(text);
+        self.lines.push_back(Shown { at, head, head_was });
     }
 
     /// A line inside a key; what stands behind the key's end, if it ends here.
@@ -279,12 +313,12 @@ mod tests {
         let mut kept: Vec<(String, Option<String>)> = Vec::new();
         for (source, text) in lines {
             let clean = stream.line(source, text, text.starts_with("ERROR:"));
-            if let Some(before) = clean.before {
-                let last = kept
-                    .iter_mut()
-                    .rev()
-                    .find(|(of, text)| of == source && text.is_some());
-                last.unwrap().1 = Some(before);
+            let earlier = kept
+                .iter_mut()
+                .rev()
+                .filter(|(of, text)| of == source && text.is_some());
+            for (line, before) in earlier.zip(clean.before) {
+                line.1 = Some(before);
             }
             kept.push(((*source).to_owned(), clean.text));
         }
@@ -352,6 +386,7 @@ mod tests {
     #[rstest]
     #[case::in_two(&["at xoxb-1234567", "89012-abcdef now"], "xoxb-1234567|89012-abcdef")]
     #[case::in_three(&["at xoxb-123", "4567890", "12-abcdef now"], "xoxb-123|4567890|12-abcdef")]
+    #[case::too_short_for_long(&["at xoxb-AAAAa", "b", "", "c", "9012-abcdef now"], "AAAAa|9012-abcdef")]
     #[case::whole_and_more(&["/v1/authenticate/ca363a29", "d90875123456 done"], "ca363a29|d90875123456")]
     #[case::a_header_at_the_end(&["Authorization: Bearer ", "abcdef123456"], "abcdef123456")]
     fn a_token_over_several_lines_goes_from_each(#[case] lines: &[&str], #[case] secrets: &str) {

@@ -52,7 +52,7 @@ impl Ring {
     /// A line of a node.
     pub(super) fn take(&mut self, node: usize, entry: Entry, heard: Instant) {
         let cleaned = self.nodes[node].cleaner.take(entry);
-        if let Some((number, message)) = cleaned.instead {
+        for (number, message) in cleaned.instead {
             let before = self
                 .kept
                 .iter_mut()
