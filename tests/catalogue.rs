@@ -954,3 +954,13 @@ fn every_method_called_has_its_scope_and_no_scope_is_without_use() {
         assert_eq!(called_by_slack, need.methods.is_empty(), "{}", need.scope);
     }
 }
+
+#[rstest]
+#[case::a_typo("restrat", "there is no command `restrat`; did you mean `restart`?")]
+#[case::a_look("status", "`status` changes nothing, so nobody confirms it")]
+#[case::somebody_named("handoff", "`handoff` waits for the person it names already")]
+fn a_second_person_is_asked_for_only_where_one_can_be(#[case] name: &str, #[case] why: &str) {
+    let commands = Catalogue::embedded().unwrap().commands;
+    let fault = commands.with_second_person(&[name.to_owned()]).unwrap_err();
+    assert_eq!(fault, why);
+}

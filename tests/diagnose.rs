@@ -22,7 +22,7 @@ use proptest::{
 };
 use serde_json::json;
 
-use super::world::{World, people::button, words};
+use super::world::{World, everywhere, of_metadata, people::button, words};
 
 /// One signature and one symptom beside a command, to break in one place.
 const SOUND: &str = r#"summary = "Look for known issues."
@@ -504,6 +504,26 @@ fn a_node_that_does_not_answer_is_a_row_and_the_others_are_diagnosed() {
         assert!(told.contains("on 1 node"), "{told}");
         assert!(told.contains("live-builder-sessionsrv-0"), "{told}");
         assert!(told.contains("cannot be reached"), "{told}");
+    });
+}
+
+#[test]
+fn while_a_node_is_slow_the_message_says_how_far_it_is() {
+    World::run(async |world| {
+        world.breaks("frozen");
+        let ana = world.person("ana");
+        let said = ana.types("/habops diagnose live").await;
+        world
+            .until("how far it is", |slack| {
+                everywhere(slack).find(|message| {
+                    of_metadata(message, "key") == said.operation
+                        && words(message).contains("journals read")
+                })
+            })
+            .await;
+        world.mends("frozen");
+        let ended = world.ended(&said.operation).await;
+        world.shows(&said.operation, ended.state.word()).await;
     });
 }
 

@@ -305,6 +305,23 @@ fn a_warning_is_shown_and_spares_nobody_the_reason() {
 }
 
 #[test]
+fn a_node_whose_clock_is_off_is_judged_by_its_own() {
+    quick().run(async |world| {
+        // It is 41 s behind.
+        let node = "live-builder-worker-2";
+        let line = "builder-worker.live(O): FATAL: cannot begin";
+        world.says(node, &[line.to_owned()]);
+        let (operation, card) = card(world, &format!("/habops restart {node}")).await;
+        let told = words(&card);
+        assert!(told.contains("FATAL: cannot begin: 1 line, at "), "{told}");
+        world.person("ana").presses(&card, "Approve").await;
+        let done = world.shows(&operation, "done").await;
+        let told = words(&done);
+        assert!(told.contains("its error not seen again in 3 s"), "{told}");
+    });
+}
+
+#[test]
 fn a_service_in_a_crash_loop_is_said_to_be_one_and_can_be_restarted() {
     quick().run(async |world| {
         let node = "live-builder-admin-0";
