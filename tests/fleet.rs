@@ -544,7 +544,7 @@ async fn a_faulty_section_is_refused_when_the_client_is_made() {
             .unwrap();
     assert_eq!(
         format!("{:#}", Client::new(&config).unwrap_err()),
-        "cannot set up the client for EC2: [fleet.ec2] endpoint_url: is http:// to another machine: use https://"
+        "cannot set up the client for EC2: [fleet.ec2] endpoint_url: is http:// to another machine, which would send secrets in the clear: use https://"
     );
 }
 
