@@ -185,8 +185,10 @@ impl Emulate {
         let looking = async {
             loop {
                 let messages = self.messages(channel, thread).await;
+                // A thread's first message is the card, which tells the latest too.
                 let found = messages
                     .into_iter()
+                    .filter(|message| thread.is_none() || message["ts"].as_str() != thread)
                     .find(|message| message.to_string().contains(words));
                 if let Some(found) = found {
                     return found;
