@@ -568,6 +568,9 @@ struct Wishes {
     rows: Mutex<Vec<Row>>,
     wished: Notify,
     tries: AtomicUsize,
+    claims: AtomicUsize,
+    /// How long each transaction takes.
+    takes: Duration,
     changes: watch::Sender<u64>,
 }
 
@@ -747,11 +750,17 @@ impl Wishes {
 
 impl Outbox for Wishes {
     fn claim(&self, limit: usize) -> BoxFuture<'_, anyhow::Result<Vec<Due>>> {
-        async move { Ok(self.claim_now(limit)) }.boxed()
+        async move {
+            self.claims.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.takes).await;
+            Ok(self.claim_now(limit))
+        }
+        .boxed()
     }
 
     fn settle<'a>(&'a self, due: &'a Due, posted: Posted) -> BoxFuture<'a, anyhow::Result<()>> {
         async move {
+            tokio::time::sleep(self.takes).await;
             self.settle_now(due, posted);
             Ok(())
         }
@@ -775,7 +784,11 @@ struct Posting {
 
 impl Posting {
     fn to(client: Client) -> Self {
-        let outbox = Arc::new(Wishes::default());
+        Self::of(client, Wishes::default())
+    }
+
+    fn of(client: Client, outbox: Wishes) -> Self {
+        let outbox = Arc::new(outbox);
         let pace = Pace {
             posts_per_second: 50.try_into().unwrap(),
             between_edits: Duration::from_millis(400),
@@ -1149,6 +1162,30 @@ async fn a_private_answer_goes_by_the_reply_address_then_ephemerally_then_direct
     let direct = direct_messages(&slack, "U0DEE").await;
     assert_eq!(direct.len(), 1);
     assert_eq!(direct[0].text, "op-3:answer");
+}
+
+/// What goes by itself waits for no other and is claimed many at a time, so that a store that takes its time holds nobody up.
+#[tokio::test]
+async fn many_private_answers_are_few_claims_where_the_store_takes_its_time() {
+    let (slack, _end) = workspace(Seed {
+        post_rate: None,
+        ..Seed::default()
+    })
+    .await;
+    let outbox = Wishes {
+        takes: Duration::from_millis(20),
+        ..Wishes::default()
+    };
+    for n in 0..120 {
+        let mut wish = due(&format!("op-{n}:answer"), "so it is");
+        wish.carrier = Carrier::Ephemeral("U0ANA".into());
+        outbox.wish(wish);
+    }
+    let posting = Posting::of(client(&slack), outbox);
+    posting.outbox.all_sent().await;
+    assert_eq!(slack.ephemerals("ana").len(), 120);
+    let claims = posting.outbox.claims.load(Ordering::Relaxed);
+    assert!(claims < 60, "{claims} claims for 120 answers");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! Who is next: one wish at a time in each channel, the most urgent lane first, then in the order of the rows. What takes no turn (an
-//! edit, what one person sees, a pin) goes by itself: behind a long queue of new messages its claim would lapse.
+//! edit, what one person sees, a pin) goes by itself at once: behind a long queue of new messages its claim would lapse.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,9 +17,6 @@ pub(super) struct Held {
     pub(super) since: Instant,
 }
 
-/// A line of wishes: a channel, and whether they are those that take turns there.
-pub(super) type Line = (ChannelId, bool);
-
 impl Held {
     /// New messages and files take turns, about one a second in a channel.
     fn takes_turns(&self) -> bool {
@@ -30,8 +27,9 @@ impl Held {
         }
     }
 
-    pub(super) fn line(&self) -> Line {
-        (self.due.channel.clone(), self.takes_turns())
+    /// The channel whose turn it needs.
+    pub(super) fn turn_of(&self) -> Option<ChannelId> {
+        self.takes_turns().then(|| self.due.channel.clone())
     }
 
     pub(super) fn is_edit(&self) -> bool {
@@ -39,11 +37,19 @@ impl Held {
     }
 }
 
-/// The claimed wishes by line, and what is under way.
+/// A wish that is on its way.
+struct UnderWay {
+    /// The channel whose turn it has.
+    turn_of: Option<ChannelId>,
+    is_edit: bool,
+}
+
+/// The claimed wishes, and what is under way.
 #[derive(Default)]
 pub(super) struct Channels {
-    waiting: HashMap<Line, VecDeque<Held>>,
-    busy: HashMap<task::Id, (Line, bool)>,
+    by_themselves: VecDeque<Held>,
+    in_turn: HashMap<ChannelId, VecDeque<Held>>,
+    under_way: HashMap<task::Id, UnderWay>,
 }
 
 impl Channels {
@@ -53,43 +59,59 @@ impl Channels {
             due,
             since: Instant::now(),
         };
+        if !new.takes_turns() {
+            self.by_themselves.push_back(new);
+            return;
+        }
         let order = |held: &Held| (held.due.lane, held.due.row);
-        let queue = self.waiting.entry(new.line()).or_default();
+        let queue = self.in_turn.entry(new.due.channel.clone()).or_default();
         let at = queue.partition_point(|held| order(held) <= order(&new));
         queue.insert(at, new);
     }
 
-    /// A wish whose line is free, until there is none.
+    /// A wish that may go now, until there is none. `sent_off` is to follow.
     pub(super) fn next(&mut self) -> Option<Held> {
-        let is_free = |line: &&Line| !self.busy.values().any(|(busy, _)| busy == *line);
-        let line = self.waiting.keys().find(is_free)?.clone();
-        let queue = self.waiting.get_mut(&line)?;
+        if let Some(held) = self.by_themselves.pop_front() {
+            return Some(held);
+        }
+        let has_turn = |channel: &ChannelId| {
+            let mut taken = self.under_way.values();
+            taken.any(|under_way| under_way.turn_of.as_ref() == Some(channel))
+        };
+        let mut channels = self.in_turn.keys();
+        let channel = channels.find(|channel| !has_turn(channel))?.clone();
+        let queue = self.in_turn.get_mut(&channel)?;
         let held = queue.pop_front();
         if queue.is_empty() {
-            self.waiting.remove(&line);
+            self.in_turn.remove(&channel);
         }
         held
     }
 
     /// It is under way.
-    pub(super) fn sent_off(&mut self, id: task::Id, line: Line, is_edit: bool) {
-        self.busy.insert(id, (line, is_edit));
+    pub(super) fn sent_off(&mut self, id: task::Id, turn_of: Option<ChannelId>, is_edit: bool) {
+        self.under_way.insert(id, UnderWay { turn_of, is_edit });
     }
 
-    /// It has come to an end.
-    pub(super) fn ended(&mut self, id: task::Id) {
-        self.busy.remove(&id);
+    /// It has come to an end; whether it had a turn, so that the next of its channel may be claimed now.
+    pub(super) fn ended(&mut self, id: task::Id) -> bool {
+        let ended = self.under_way.remove(&id);
+        ended.is_some_and(|ended| ended.turn_of.is_some())
     }
 
     /// How many are claimed, under way or not.
     pub(super) fn held(&self) -> usize {
-        self.busy.len() + self.waiting.values().map(VecDeque::len).sum::<usize>()
+        let in_turn: usize = self.in_turn.values().map(VecDeque::len).sum();
+        self.under_way.len() + self.by_themselves.len() + in_turn
     }
 
-    /// How many of them are edits that wait.
+    /// How many of them are edits.
     pub(super) fn edits(&self) -> usize {
-        let waiting = self.waiting.values().flatten();
-        waiting.filter(|held| held.is_edit()).count()
-            + self.busy.values().filter(|(_, is_edit)| *is_edit).count()
+        let waiting = self.by_themselves.iter().filter(|held| held.is_edit());
+        let under_way = self
+            .under_way
+            .values()
+            .filter(|under_way| under_way.is_edit);
+        waiting.count() + under_way.count()
     }
 }

@@ -11,7 +11,7 @@ mod readback;
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    task::JoinSet,
+    task::{self, JoinError, JoinSet},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -84,12 +84,18 @@ impl Poster {
         let mut channels = Channels::default();
         let mut under_way = JoinSet::new();
         let mut last_wishes: Option<Instant> = None;
+        // Looking costs the store a transaction, so it is done only where there may be something to find.
+        let (mut looks, mut left_some) = (true, false);
         loop {
             if stop.is_cancelled() && last_wishes.is_none() {
                 last_wishes = Some(Instant::now() + LAST_WISHES);
             }
             let room = MOST_HELD - channels.held();
-            let claimed = self.claim(room, last_wishes).await;
+            let mut claimed = Vec::new();
+            if looks || last_wishes.is_some() {
+                claimed = self.claim(room, last_wishes).await;
+                left_some = claimed.len() >= room;
+            }
             let came = !claimed.is_empty();
             for due in claimed {
                 self.courier.health.held(due.row);
@@ -103,17 +109,15 @@ impl Poster {
             }
             let has_room = room > 0 && last_wishes.is_none();
             tokio::select! {
-                Some(ended) = under_way.join_next_with_id() => {
-                    let id = match ended {
-                        Ok((id, ())) => id,
-                        Err(broken) => {
-                            error!("posting a message broke: {broken}");
-                            broken.id()
-                        }
-                    };
-                    channels.ended(id);
+                Some(first) = under_way.join_next_with_id() => {
+                    looks = left_some;
+                    let mut ended = Some(first);
+                    while let Some(one) = ended {
+                        looks |= channels.ended(id_of(one));
+                        ended = under_way.try_join_next_with_id();
+                    }
                 }
-                () = self.outbox.wait(), if has_room => {}
+                () = self.outbox.wait(), if has_room => looks = true,
                 () = stop.cancelled(), if last_wishes.is_none() => {}
             }
         }
@@ -138,8 +142,8 @@ impl Poster {
 
     fn send_off(&self, under_way: &mut JoinSet<()>, channels: &mut Channels, held: Held) {
         let (outbox, courier) = (Arc::clone(&self.outbox), Arc::clone(&self.courier));
-        let (line, edits) = (held.line(), channels.edits());
-        let is_edit = held.is_edit();
+        let (turn_of, is_edit) = (held.turn_of(), held.is_edit());
+        let edits = channels.edits();
         let task = under_way.spawn(async move {
             let due = held.due;
             let began = Instant::now();
@@ -161,7 +165,18 @@ impl Poster {
                 warn!(key = %due.key.0, "cannot note what came of a message: {why:#}");
             }
         });
-        channels.sent_off(task.id(), line, is_edit);
+        channels.sent_off(task.id(), turn_of, is_edit);
+    }
+}
+
+/// Which task it was.
+fn id_of(ended: Result<(task::Id, ()), JoinError>) -> task::Id {
+    match ended {
+        Ok((id, ())) => id,
+        Err(broken) => {
+            error!("posting a message broke: {broken}");
+            broken.id()
+        }
     }
 }
 
