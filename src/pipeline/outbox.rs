@@ -184,6 +184,10 @@ impl Pipeline {
         redacted: &Redacted,
         operation: Option<OperationId>,
     ) -> (Redacted, Vec<Offer>) {
+        let is_button = |part: &Part| matches!(part, Part::Next { .. } | Part::Undo { .. });
+        if !redacted.output().parts.iter().any(is_button) {
+            return (redacted.clone(), Vec::new());
+        }
         let mut output = redacted.output().clone();
         let mut offers = Vec::new();
         let mut choices = Vec::new();
@@ -250,6 +254,9 @@ impl Pipeline {
 
     /// The same output with more parts, as it is shown; what is kept stays without them.
     pub(super) fn with(&self, redacted: &Redacted, parts: Vec<Part>) -> Redacted {
+        if parts.is_empty() {
+            return redacted.clone();
+        }
         let mut output = redacted.output().clone();
         output.parts.extend(parts);
         redact(output, &self.parts.rules).counting(redacted.removed())

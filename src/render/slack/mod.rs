@@ -177,11 +177,13 @@ fn part_blocks(output: &Output, total: usize, asks: Vec<Vec<Value>>) -> (Vec<Val
         };
         parts::blocks(&output.parts[index], room)
     };
-    let wanted: Vec<usize> = shown
+    let wished: Vec<Vec<Value>> = shown.iter().map(|&index| render(index, total)).collect();
+    let weights: Vec<usize> = wished
         .iter()
-        .map(|&index| render(index, total).iter().map(weigh).sum())
+        .map(|blocks| blocks.iter().map(weigh).sum())
         .collect();
-    let given = share(&wanted, total);
+    let given = share(&weights, total);
+    let mut wished = wished.into_iter();
     let mut asks = asks.into_iter();
     let (mut blocks, mut left_out) = (Vec::new(), 0);
     let mut next_shown = 0;
@@ -192,10 +194,13 @@ fn part_blocks(output: &Output, total: usize, asks: Vec<Vec<Value>>) -> (Vec<Val
                 None => left_out += 1,
             }
         } else if shown.get(next_shown) == Some(&index) {
-            // What fits its wish is rendered as wished; a smaller share is rendered again.
-            let (wanted, given) = (wanted[next_shown], given[next_shown]);
-            let limit = if given == wanted { total } else { given };
-            blocks.extend(render(index, limit));
+            // What has the room it wished for is there already; for a smaller share it is rendered again.
+            let as_wished = wished.next().unwrap_or_default();
+            if given[next_shown] == weights[next_shown] {
+                blocks.extend(as_wished);
+            } else {
+                blocks.extend(render(index, given[next_shown]));
+            }
             next_shown += 1;
         } else {
             left_out += 1;

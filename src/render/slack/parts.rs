@@ -263,14 +263,14 @@ fn preformatted_rows(
     let missing = rows.len() - shown;
     let note = more(missing, thing, file_below);
     if missing == 0 {
-        rich::block(&[rich::preformatted(&kept.join("\n"))])
+        rich::block(vec![rich::preformatted(&kept.join("\n"))])
     } else if shown == 0 {
         let all = note.replacen("and ", "", 1).replacen(" more", "", 1);
         let said = format!("{all}: too much for this message");
         rich::paragraph(Line::default().italic(&cut(&said, limit)))
     } else {
         let note = Line::default().italic(&note).section();
-        rich::block(&[rich::preformatted(&kept.join("\n")), note])
+        rich::block(vec![rich::preformatted(&kept.join("\n")), note])
     }
 }
 
@@ -299,9 +299,9 @@ fn log_block(of: &str, text: &str, room: Room) -> Value {
     let shown = head_and_tail(&strip(text), limit, note);
     let lines = rich::preformatted(&shown);
     if heading.is_empty() {
-        rich::block(&[lines])
+        rich::block(vec![lines])
     } else {
-        rich::block(&[Line::default().bold(&heading).section(), lines])
+        rich::block(vec![Line::default().bold(&heading).section(), lines])
     }
 }
 
@@ -337,7 +337,7 @@ fn hosts_block(hosts: &[HostOutcome], room: Room) -> Vec<Value> {
         sections.push(line.bold(&node).plain(&said).section());
     }
     // A list keeps each node on a line of its own; bare sections run together in some clients.
-    vec![rich::block(&[
+    vec![rich::block(vec![
         json!({"type": "rich_text_list", "style": "bullet", "elements": sections}),
     ])]
 }
@@ -357,9 +357,9 @@ fn chart_block(title: &str, points: &[(String, u64)], room: Room) -> Value {
     let bars = cut(&strip(&chart::sparkline(points)), limit).into_owned();
     let bars = rich::preformatted(&bars);
     if title.is_empty() {
-        rich::block(&[bars])
+        rich::block(vec![bars])
     } else {
-        rich::block(&[Line::default().bold(&title).section(), bars])
+        rich::block(vec![Line::default().bold(&title).section(), bars])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Slack's `rich_text`: what stands in it is plain data, parsed by nobody, so no text can ping, link or end a fence.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::render::measure::{cut, weight};
 
@@ -71,7 +71,7 @@ impl Line {
     }
 
     pub(super) fn section(self) -> Value {
-        json!({"type": "rich_text_section", "elements": self.0})
+        holding("rich_text_section", self.0)
     }
 }
 
@@ -89,13 +89,21 @@ pub(super) fn preformatted(text: &str) -> Value {
 }
 
 /// A block of such elements.
-pub(super) fn block(elements: &[Value]) -> Value {
-    json!({"type": "rich_text", "elements": elements})
+pub(super) fn block(elements: Vec<Value>) -> Value {
+    holding("rich_text", elements)
+}
+
+/// What `json!` makes too, which copies every element.
+fn holding(kind: &str, elements: Vec<Value>) -> Value {
+    let mut fields = Map::new();
+    fields.insert("type".to_owned(), kind.into());
+    fields.insert("elements".to_owned(), elements.into());
+    fields.into()
 }
 
 /// A block of one section.
 pub(super) fn paragraph(line: Line) -> Value {
-    block(&[line.section()])
+    block(vec![line.section()])
 }
 
 const NOTE: &str = " (cut here)";

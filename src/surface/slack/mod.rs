@@ -7,6 +7,8 @@ mod reception;
 pub mod socket;
 pub mod translate;
 
+use serde_json::{Value, json};
+
 use crate::{
     domain::{
         journey::{Redacted, redact},
@@ -24,6 +26,17 @@ fn whisper(rules: &Rules, output: Output) -> Rendered {
 
 fn whispered(output: &Redacted) -> Rendered {
     ephemeral(output)
+}
+
+/// What a slash command's acknowledgement and a reply address take.
+fn for_one(said: Rendered) -> Value {
+    let mut body = json!({
+        "response_type": "ephemeral",
+        "replace_original": false,
+        "text": said.text,
+    });
+    body["blocks"] = said.blocks.into();
+    body
 }
 
 /// The rules that need no configuration.

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     sync::{Semaphore, oneshot},
     time::timeout,
@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    built_in_rules, modal,
+    built_in_rules, for_one, modal,
     translate::{self, Asked, Meaning},
     whisper, whispered,
 };
@@ -150,7 +150,7 @@ impl Reception {
                 && let Some(said) = reception.unpack(&from, ack)
             {
                 reception
-                    .tell(&from, &whisper(&reception.inner.rules, said))
+                    .tell(&from, whisper(&reception.inner.rules, said))
                     .await;
             }
         });
@@ -187,11 +187,11 @@ impl Reception {
         };
         let said = whisper(&self.inner.rules, said);
         if asker.via == Some(Via::Slash) {
-            return Answer::with(payload(&said));
+            return Answer::with(for_one(said));
         }
         // Slack shows no payload for anything but a slash command.
         let (reception, asker) = (self.clone(), asker.clone());
-        self.spawn(async move { reception.tell(&asker, &said).await });
+        self.spawn(async move { reception.tell(&asker, said).await });
         Answer::empty()
     }
 
@@ -211,7 +211,7 @@ impl Reception {
                             Ok(redacted) => whispered(&redacted),
                             Err(_) => whisper(&reception.inner.rules, too_slow()),
                         };
-                        reception.tell(&asker, &said).await;
+                        reception.tell(&asker, said).await;
                     });
                 }
                 Some(said)
@@ -220,15 +220,15 @@ impl Reception {
     }
 
     /// Shows it to one person, by the reply address where there is one. Tried once: it cannot be read back.
-    async fn tell(&self, asker: &Asker, said: &Rendered) {
+    async fn tell(&self, asker: &Asker, said: Rendered) {
         let told = timeout(TELL_WITHIN, async {
             if let Some(reply) = &asker.reply {
-                return self.inner.client.respond(reply, &payload(said)).await;
+                return self.inner.client.respond(reply, &for_one(said)).await;
             }
             let (Some(place), Some(user)) = (&asker.place, &asker.user) else {
                 return Ok(());
             };
-            let blocks = json!(said.blocks);
+            let blocks = Value::from(said.blocks);
             self.inner
                 .client
                 .ephemeral(
@@ -272,7 +272,7 @@ impl Reception {
             };
             let said = Output::new(Status::Failed, "The form did not open").text(error.advice());
             reception
-                .tell(&asker, &whisper(&reception.inner.rules, said))
+                .tell(&asker, whisper(&reception.inner.rules, said))
                 .await;
         });
     }
@@ -296,7 +296,7 @@ impl Reception {
     /// An answer in place of the inbox's. Events are not acknowledged: Slack delivers them again, and the key tells it apart.
     fn instead(&self, kind: &Kind, said: Output) -> Answer {
         match kind {
-            Kind::SlashCommands => Answer::with(payload(&whisper(&self.inner.rules, said))),
+            Kind::SlashCommands => Answer::with(for_one(whisper(&self.inner.rules, said))),
             Kind::EventsApi => Answer::Withhold,
             _ => Answer::empty(),
         }
@@ -312,16 +312,6 @@ impl Reception {
             drop(room);
         });
     }
-}
-
-/// What a slash command's acknowledgement and a reply address take.
-fn payload(said: &Rendered) -> Value {
-    json!({
-        "response_type": "ephemeral",
-        "replace_original": false,
-        "text": said.text,
-        "blocks": said.blocks,
-    })
 }
 
 fn too_slow() -> Output {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::super::for_one;
 use super::{
     courier::{Courier, is_about_the_content, matters},
     pacer::POST,
@@ -31,14 +32,8 @@ impl Courier {
         if due.doubtful {
             return self.once_more(due, user).await;
         }
-        let rendered = ephemeral(&due.output);
         if let Some(reply) = &due.reply {
-            let mut body = json!({
-                "response_type": "ephemeral",
-                "replace_original": false,
-                "text": rendered.text,
-                "blocks": rendered.blocks,
-            });
+            let mut body = for_one(ephemeral(&due.output));
             if let Some(thread) = &due.thread {
                 body["thread_ts"] = json!(thread);
             }
@@ -53,7 +48,8 @@ impl Courier {
                 Err(error) => info!(key = %due.key.0, "the reply address does not serve: {error}"),
             }
         }
-        let blocks = json!(rendered.blocks);
+        let rendered = ephemeral(&due.output);
+        let blocks = Value::from(rendered.blocks);
         let first = self.show(due, user, &rendered.text, Some(&blocks)).await;
         let shown = match first {
             Err(error) if is_about_the_content(&error) => {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use tracing::{error, info, warn};
 
 use super::{
@@ -155,7 +154,7 @@ impl Courier {
             channel: channel.clone(),
             thread: thread.cloned(),
             text: rendered.text,
-            blocks: Some(json!(rendered.blocks)),
+            blocks: Some(rendered.blocks.into()),
             metadata: Some(rendered.metadata),
             reply_broadcast: false,
         };
@@ -188,7 +187,7 @@ impl Courier {
             channel: channel.clone(),
             ts: ts.clone(),
             text: rendered.text,
-            blocks: Some(json!(rendered.blocks)),
+            blocks: Some(rendered.blocks.into()),
             metadata: Some(rendered.metadata),
         };
         match self.client.update(&edit).await {
