@@ -11,6 +11,7 @@ use super::{
     operations::{LEASE, operation_id},
     outbox,
     rows::{int, json, ns, some_json, word},
+    writer::Haste,
 };
 use crate::domain::{
     actor::Actor,
@@ -95,7 +96,7 @@ impl Store {
         let run = move |tx: &Tx<'_>| insert(tx, accept);
         self.inner
             .writer
-            .run(ACCEPT_TIMEOUT, Some(leave_to_recovery), run)
+            .run(Haste::Now, ACCEPT_TIMEOUT, Some(leave_to_recovery), run)
             .await
     }
 
@@ -103,7 +104,10 @@ impl Store {
     pub async fn first_time(&self, key: impl Into<String>) -> Result<bool, Error> {
         let key = key.into();
         let run = move |tx: &Tx<'_>| Ok(remember(tx, &key, tx.now, None)?);
-        self.inner.writer.run(ACCEPT_TIMEOUT, None, run).await
+        self.inner
+            .writer
+            .run(Haste::Now, ACCEPT_TIMEOUT, None, run)
+            .await
     }
 }
 

@@ -50,7 +50,7 @@ pub use self::{
 use self::{
     error::Fault,
     readers::Readers,
-    writer::{Tx, Writer},
+    writer::{Haste, Tx, Writer},
 };
 use crate::domain::ids::Owner;
 
@@ -146,7 +146,10 @@ impl Store {
         &self,
         run: impl FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        self.inner.writer.run(WRITE_TIMEOUT, None, run).await
+        self.inner
+            .writer
+            .run(Haste::Soon, WRITE_TIMEOUT, None, run)
+            .await
     }
 
     async fn read<T: Send + 'static>(

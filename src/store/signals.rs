@@ -13,6 +13,7 @@ use super::{
     operations::operation_id,
     outbox,
     rows::{int, json as text_of, ns, of_json, read, time},
+    writer::Haste,
 };
 use crate::domain::{
     actor::Actor,
@@ -82,7 +83,10 @@ impl Store {
                 .execute(params![signal, ns(received)])?;
             Ok(true)
         };
-        self.inner.writer.run(HEAR_TIMEOUT, None, run).await
+        self.inner
+            .writer
+            .run(Haste::Now, HEAR_TIMEOUT, None, run)
+            .await
     }
 
     /// What is still to be dealt with, oldest first.

@@ -1,8 +1,10 @@
 //! The one thread that writes. It takes every job that waits, runs them in one transaction and lets one fsync do for all of
-//! them (group commit): two hundred commands a second cost as many fsyncs as the disk can do, not two hundred.
+//! them (group commit). Where it is busy, what nobody waits for at the door waits a moment for company, so that a command costs
+//! about one commit however many steps it takes.
 
 use std::{
     cell::Cell,
+    num::NonZeroU32,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -14,9 +16,10 @@ use std::{
     time::Duration,
 };
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     Clock,
@@ -28,6 +31,10 @@ use crate::domain::ids::Owner;
 const QUEUE: usize = 1_024;
 /// How many jobs share one transaction at most, so that the first never waits for hundreds.
 const BATCH: usize = 256;
+/// How many commits of what can wait may follow one another at once, and how many a second then: a single command never waits for
+/// company, and a wait is 20 ms at most.
+const COMMITS_AT_ONCE: NonZeroU32 = NonZeroU32::new(16).expect("not zero");
+const COMMITS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
 /// How many commits until the log is copied back into the database.
 const CHECKPOINT_EVERY: u64 = 128;
 
@@ -46,12 +53,29 @@ impl Tx<'_> {
     }
 }
 
+/// When a job is to be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// At once: an acknowledgement waits for it.
+    Now,
+    /// With others, where there are many.
+    Soon,
+}
+
 /// The door to the writing thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
-    queue: mpsc::Sender<Box<dyn Job>>,
+    queue: sync::Sender<Queued>,
+    room: Arc<Semaphore>,
     commits: Arc<AtomicU64>,
+}
+
+/// A job and its place in the queue.
+struct Queued {
+    job: Box<dyn Job>,
+    haste: Haste,
+    _place: OwnedSemaphorePermit,
 }
 
 trait Job: Send {
@@ -168,7 +192,7 @@ impl Writer {
         owner: Owner,
         wished: Arc<Notify>,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (queue, jobs) = sync::channel();
         let commits = Arc::new(AtomicU64::new(0));
         let (tick, ticks) = sync::sync_channel(1);
         thread::Builder::new()
@@ -182,13 +206,17 @@ impl Writer {
             wished,
             commits: Arc::clone(&commits),
             tick,
+            pace: RateLimiter::direct(
+                Quota::per_second(COMMITS_PER_SECOND).allow_burst(COMMITS_AT_ONCE),
+            ),
         };
         thread::Builder::new()
             .name("habops-store".to_owned())
-            .spawn(move || thread.serve(jobs))?;
+            .spawn(move || thread.serve(&jobs))?;
         Ok(Self {
             path: path.to_owned(),
             queue,
+            room: Arc::new(Semaphore::new(QUEUE)),
             commits,
         })
     }
@@ -197,15 +225,21 @@ impl Writer {
     /// or what came of it goes to `lost`.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        haste: Haste,
         within: Duration,
         lost: Option<IfLost<T>>,
         run: impl FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
         let (job, answer) = work(run, lost);
         let done = async {
-            if self.queue.send(Box::new(job)).await.is_err() {
-                return Err(Error::closed(&self.path));
-            }
+            let closed = || Error::closed(&self.path);
+            let place = Arc::clone(&self.room).acquire_owned().await;
+            let queued = Queued {
+                job: Box::new(job),
+                haste,
+                _place: place.map_err(|_| closed())?,
+            };
+            self.queue.send(queued).map_err(|_| closed())?;
             answer
                 .await
                 .unwrap_or_else(|_| Err(Error::closed(&self.path)))
@@ -230,6 +264,43 @@ fn checkpoint(connection: &Connection, ticks: &sync::Receiver<()>) {
     }
 }
 
+/// What is in no transaction yet.
+#[derive(Default)]
+struct Waiting {
+    now: Vec<Box<dyn Job>>,
+    soon: Vec<Box<dyn Job>>,
+}
+
+impl Waiting {
+    fn add(&mut self, queued: Queued) {
+        match queued.haste {
+            Haste::Now => self.now.push(queued.job),
+            Haste::Soon => self.soon.push(queued.job),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.now.len() < BATCH && self.soon.len() < BATCH
+    }
+
+    /// What the next transaction takes, or how long to wait for more. What can wait goes along when its `pause` is over, which is
+    /// asked only where it matters, or when it fills a transaction by itself.
+    fn take(&mut self, pause: impl FnOnce() -> Duration) -> Result<Vec<Box<dyn Job>>, Duration> {
+        let pause = match self.soon.len() {
+            0 | BATCH.. => Duration::ZERO,
+            _ => pause(),
+        };
+        let mut batch = std::mem::take(&mut self.now);
+        if pause.is_zero() {
+            batch.append(&mut self.soon);
+        }
+        if batch.is_empty() {
+            return Err(pause);
+        }
+        Ok(batch)
+    }
+}
+
 struct Thread {
     path: PathBuf,
     connection: Connection,
@@ -238,23 +309,55 @@ struct Thread {
     wished: Arc<Notify>,
     commits: Arc<AtomicU64>,
     tick: sync::SyncSender<()>,
+    pace: DefaultDirectRateLimiter,
 }
 
 impl Thread {
-    fn serve(self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while let Some(first) = jobs.blocking_recv() {
-            batch.push(first);
-            while batch.len() < BATCH
-                && let Ok(next) = jobs.try_recv()
-            {
-                batch.push(next);
-            }
-            let mut left = self.commit(std::mem::take(&mut batch));
+    fn serve(self, jobs: &sync::Receiver<Queued>) {
+        let mut waiting = Waiting::default();
+        while let Some(batch) = self.gather(jobs, &mut waiting) {
+            let mut left = self.commit(batch);
             // Answers that nobody heard; what they leave behind is put right before the next batch.
             while !left.is_empty() {
                 left = self.commit(left);
             }
+        }
+    }
+
+    /// The jobs of the next transaction; none when the last [`Writer`] is gone and nothing waits.
+    fn gather(
+        &self,
+        jobs: &sync::Receiver<Queued>,
+        waiting: &mut Waiting,
+    ) -> Option<Vec<Box<dyn Job>>> {
+        if waiting.soon.is_empty() {
+            waiting.add(jobs.recv().ok()?);
+        }
+        loop {
+            while waiting.has_room()
+                && let Ok(next) = jobs.try_recv()
+            {
+                waiting.add(next);
+            }
+            let pause = match waiting.take(|| self.pause()) {
+                Ok(batch) => return Some(batch),
+                Err(pause) => pause,
+            };
+            match jobs.recv_timeout(pause) {
+                Ok(next) => waiting.add(next),
+                Err(sync::RecvTimeoutError::Timeout) => {}
+                Err(sync::RecvTimeoutError::Disconnected) => {
+                    return Some(std::mem::take(&mut waiting.soon));
+                }
+            }
+        }
+    }
+
+    /// How long what can wait has to; where it need not, its turn is taken.
+    fn pause(&self) -> Duration {
+        match self.pace.check() {
+            Ok(()) => Duration::ZERO,
+            Err(not_yet) => not_yet.wait_time_from(self.pace.clock().now()),
         }
     }
 
@@ -327,11 +430,12 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     use jiff::Timestamp;
+    use rstest::rstest;
     use rusqlite::Connection;
     use serde_json::json;
     use tempfile::TempDir;
 
-    use super::{Arc, Tx};
+    use super::{Arc, BATCH, Haste, Tx, Waiting, work};
     use crate::store::{Config, Error, Fault, Store, rows::int};
 
     fn store(also: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> (TempDir, Store) {
@@ -339,6 +443,58 @@ mod tests {
         let clock = Arc::new(Timestamp::now);
         let store = Store::open_with(&Config::default(), dir.path(), clock, "one".into(), also);
         (dir, store.unwrap())
+    }
+
+    fn waiting(now: usize, soon: usize) -> Waiting {
+        let jobs = |count| {
+            let job = |_| Box::new(work(|_: &Tx<'_>| Ok(()), None).0) as Box<dyn super::Job>;
+            (0..count).map(job).collect()
+        };
+        Waiting {
+            now: jobs(now),
+            soon: jobs(soon),
+        }
+    }
+
+    #[rstest]
+    // Nobody at the door: it waits for company, until its pause is over.
+    #[case::waits(0, 3, 10, None, 3)]
+    #[case::is_due(0, 3, 0, Some(3), 0)]
+    // An acknowledgement waits for nobody, and is held up by nobody.
+    #[case::goes_alone(2, 3, 10, Some(2), 3)]
+    #[case::goes_with_what_is_due(2, 3, 0, Some(5), 0)]
+    #[case::is_all_there_is(2, 0, 10, Some(2), 0)]
+    // What fills a transaction has company enough.
+    #[case::is_full(0, BATCH, 10, Some(BATCH), 0)]
+    fn what_can_wait_waits_for_company_and_holds_up_nobody(
+        #[case] now: usize,
+        #[case] soon: usize,
+        #[case] pause: u64,
+        #[case] taken: Option<usize>,
+        #[case] left: usize,
+    ) {
+        let pause = Duration::from_millis(pause);
+        let mut waiting = waiting(now, soon);
+        let batch = waiting.take(|| pause).map(|batch| batch.len());
+        assert_eq!(batch, taken.ok_or(pause));
+        assert_eq!((waiting.now.len(), waiting.soon.len()), (0, left));
+    }
+
+    #[tokio::test]
+    async fn what_can_wait_shares_commits_where_many_come_one_by_one() {
+        let (_dir, store) = store(|_| Ok(()));
+        let one = |number: usize| {
+            let store = store.clone();
+            async move {
+                // One after the other, as no acknowledgement would come.
+                tokio::time::sleep(Duration::from_millis(number as u64)).await;
+                store.put_state("x", &json!(number)).await.unwrap();
+            }
+        };
+        let before = store.commits();
+        futures_util::future::join_all((0..300).map(one)).await;
+        let commits = store.commits() - before;
+        assert!(commits < 150, "{commits} commits for 300 writes");
     }
 
     #[tokio::test]
@@ -409,7 +565,11 @@ mod tests {
             Ok(())
         };
         let within = Duration::from_millis(50);
-        let error = store.inner.writer.run(within, Some(lost), slow).await;
+        let error = store
+            .inner
+            .writer
+            .run(Haste::Soon, within, Some(lost), slow)
+            .await;
         assert!(matches!(error.unwrap_err(), Error::Busy { .. }));
         drop(go);
         // The next job runs after what that one left behind.
