@@ -112,7 +112,7 @@ fn typed(key: &str, at: Timestamp) -> Accept {
 
 async fn accepted(store: &Store, key: &str) -> OperationId {
     match store.accept(typed(key, store.now())).await.unwrap() {
-        Accepted::New(id) => id,
+        Accepted::New { id, .. } => id,
         Accepted::Duplicate(of) => panic!("{key} was there already: {of:?}"),
     }
 }

@@ -57,12 +57,7 @@ impl Pipeline {
             approved_by: None,
             named,
         };
-        let open = self
-            .parts
-            .store
-            .open_incidents()
-            .await
-            .context("cannot read the open incidents")?;
+        let open = self.open(case).await?;
         let mut operation = case.operation.clone();
         operation.incident = incident_of(&planned);
         let (approve, deny) = self.yes_and_no(&operation, &stored);

@@ -58,12 +58,7 @@ impl Pipeline {
         let parsed = authorized.parsed();
         let (spec, changes) = (parsed.spec().clone(), parsed.changes());
         let deed = self.deed(parsed)?;
-        let open = self
-            .parts
-            .store
-            .open_incidents()
-            .await
-            .context("cannot read the open incidents")?;
+        let open = self.open(case).await?;
         let mut operation = case.operation.clone();
         operation.incident = match cleared.routed().route() {
             Route::Incident { incident, .. } => Some(*incident),

@@ -13,6 +13,7 @@ use crate::{
         failure::{Failure, Refusal},
         ids::OperationId,
         inbound::{Ack, Delivery, Inbound, Signal, Typed, Via},
+        incident::Incident,
         journey::{Clearing, Parsed, redact},
         operation::{Operation, State},
         output::{Output, Status},
@@ -145,14 +146,15 @@ impl Pipeline {
         let operation =
             |id| Operation::received(id, text, Some(command), actor, whence, via, received);
         match accepted {
-            Ok(Accepted::New(id)) => {
+            Ok(Accepted::New { id, open }) => {
                 let operation = operation(id);
-                let (said, told_where) = self.placeholder(&operation, &parsed).await;
+                let (said, told_where) = self.placeholder(&operation, &parsed, &open).await;
                 self.depart(Case {
                     operation,
                     fence: 1,
                     yes: typed.yes,
                     told_where,
+                    open: Some(open.into()),
                 });
                 Ack::Accepted {
                     operation: Some(id),
@@ -218,7 +220,7 @@ impl Pipeline {
             offers,
         };
         match self.parts.store.accept(accept).await {
-            Ok(Accepted::New(id)) => {
+            Ok(Accepted::New { id, .. }) => {
                 let counts = &self.parts.counts;
                 counts.refusals.count(&[refusal.kind.word()]);
                 counts.commands.count(&["-", State::Refused.word()]);
@@ -239,7 +241,12 @@ impl Pipeline {
     }
 
     /// What was understood, and where the answer comes; and whether the latter was told.
-    async fn placeholder(&self, operation: &Operation, parsed: &Parsed) -> (Option<Output>, bool) {
+    async fn placeholder(
+        &self,
+        operation: &Operation,
+        parsed: &Parsed,
+        open: &[Incident],
+    ) -> (Option<Output>, bool) {
         if operation.via != Via::Slash {
             return (None, false);
         }
@@ -247,8 +254,7 @@ impl Pipeline {
             Status::Running,
             format!("{} · {}", operation.id, parsed.text()),
         );
-        let open = self.parts.store.open_incidents().await.unwrap_or_default();
-        let route = self.heard(operation, parsed.flags(), parsed.spec(), &open);
+        let route = self.heard(operation, parsed.flags(), parsed.spec(), open);
         let output = match route {
             // Not everybody may know which incidents are open.
             Ok(Route::Incident { .. } | Route::Ask(_))
@@ -266,7 +272,7 @@ impl Pipeline {
             }) => self.with_link(
                 output.text(format!("The answer comes in {incident}.")),
                 incident,
-                &open,
+                open,
             ),
             Ok(Route::Ask(_)) => {
                 output.text("Several incidents are open; you are asked which one it is for.")
@@ -326,6 +332,7 @@ impl Pipeline {
             fence: 0,
             yes: false,
             told_where: true,
+            open: None,
         };
         let planned = self.plan(&case, routed).await?;
         let Clearing::Cleared(cleared) = self.confirm(planned)? else {

@@ -56,6 +56,7 @@ use crate::{
         failure::{Failure, Refusal},
         ids::{ChannelId, Environment, OperationId, TeamId, UserId},
         inbound::Via,
+        incident::Incident,
         journey::{Clearing, Parsed},
         operation::{Operation, State},
         parse::parse,
@@ -156,6 +157,8 @@ pub(crate) struct Case {
     yes: bool,
     /// The acknowledgement told where the answer comes.
     told_where: bool,
+    /// The incidents that were open when it came in, so that it goes where the acknowledgement said; absent where that is long ago.
+    open: Option<Arc<[Incident]>>,
 }
 
 impl Case {
@@ -166,6 +169,7 @@ impl Case {
             fence: operation.fence,
             yes: false,
             told_where: operation.via == Via::Slash,
+            open: None,
             operation,
         }
     }

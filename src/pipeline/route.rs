@@ -1,5 +1,9 @@
 //! `Authorized` → `Routed`: which incident, channel and thread hears the answer. The rule is pure; this reads the open incidents.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
 use super::{Case, Pipeline};
 use crate::{
     domain::{
@@ -27,12 +31,7 @@ impl Pipeline {
         case: &Case,
         authorized: Authorized,
     ) -> Result<Option<Routed>, Failure> {
-        let open = self
-            .parts
-            .store
-            .open_incidents()
-            .await
-            .map_err(anyhow::Error::from)?;
+        let open = self.open(case).await?;
         let operation = &case.operation;
         match self.heard(
             operation,
@@ -49,6 +48,15 @@ impl Pipeline {
                 Ok(Some(Routed::new(authorized, found, answer)))
             }
         }
+    }
+
+    /// The incidents among which it finds its place.
+    pub(super) async fn open(&self, case: &Case) -> Result<Arc<[Incident]>, Failure> {
+        if let Some(open) = &case.open {
+            return Ok(Arc::clone(open));
+        }
+        let open = self.parts.store.open_incidents().await;
+        Ok(open.context("cannot read the open incidents")?.into())
     }
 
     /// The route of an operation, with the incident that a button chose.

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, named_params, params};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Error, Fault, Store, Tx, chain,
+    Error, Fault, Store, Tx, chain, incidents,
     operations::{LEASE, operation_id},
     outbox,
     rows::{int, json, ns, some_json, word},
@@ -18,6 +18,7 @@ use crate::domain::{
     audit::Event,
     ids::{CommandName, OperationId},
     inbound::Via,
+    incident::Incident,
     journey::Redacted,
     message::Wish,
     operation::{Offer, State},
@@ -81,10 +82,15 @@ impl fmt::Debug for Accept {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// Kept. This process owns it, with fence 1; a refused one is at its end already.
-    New(OperationId),
+    New {
+        /// Its number.
+        id: OperationId,
+        /// The incidents that are open at this moment, oldest first.
+        open: Vec<Incident>,
+    },
     /// Came before; the operation that was made of it then, where one was.
     Duplicate(Option<OperationId>),
 }
@@ -158,7 +164,10 @@ fn insert(tx: &Tx<'_>, accept: Accept) -> Result<Accepted, Fault> {
     chain::append(tx, &accept.actor, Some(id), &accept.events)?;
     super::offers::insert(tx, &accept.offers, Some(id))?;
     outbox::put(tx, &(accept.wishes)(id))?;
-    Ok(Accepted::New(id))
+    Ok(Accepted::New {
+        id,
+        open: incidents::open(tx.conn)?,
+    })
 }
 
 /// Notes the key; `false` when it was there.
@@ -179,7 +188,7 @@ pub(super) fn remember(
 
 /// The sender was told that it could not be kept, yet it was: whoever recovers lapsed operations shall end it.
 fn leave_to_recovery(accepted: Accepted, tx: &Tx<'_>) -> Result<(), Fault> {
-    if let Accepted::New(id) = accepted {
+    if let Accepted::New { id, .. } = accepted {
         tx.conn
             .prepare_cached(
                 "UPDATE operations SET owner = NULL, lease_until = 0 WHERE id = ?1 AND owner = ?2 AND ended_at IS NULL",

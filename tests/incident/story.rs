@@ -136,7 +136,7 @@ fn typed(number: u64) -> Accept {
 
 /// One operation from its beginning to its end.
 async fn ran(store: &Store, number: u64, incident: Option<IncidentId>) -> OperationId {
-    let Accepted::New(id) = store.accept(typed(number)).await.unwrap() else {
+    let Accepted::New { id, .. } = store.accept(typed(number)).await.unwrap() else {
         panic!("it is new");
     };
     let change = Change {

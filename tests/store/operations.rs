@@ -23,7 +23,7 @@ use super::{Ground, accepted, ana, bo, button, running, said, typed, wish};
 async fn what_was_accepted_reads_back_as_it_was_written() {
     let ground = Ground::new();
     let store = ground.store("one");
-    let Accepted::New(id) = store.accept(typed("k", ground.now())).await.unwrap() else {
+    let Accepted::New { id, .. } = store.accept(typed("k", ground.now())).await.unwrap() else {
         panic!("it is new");
     };
     let found = store.operation(id).await.unwrap().unwrap();
@@ -51,7 +51,7 @@ async fn a_refused_one_is_at_its_end_with_what_was_said() {
     refused.state = State::Refused;
     refused.output = Some(said("no"));
     refused.wishes = Box::new(|id| vec![wish(&id.to_string(), "no")]);
-    let Accepted::New(id) = store.accept(refused).await.unwrap() else {
+    let Accepted::New { id, .. } = store.accept(refused).await.unwrap() else {
         panic!("it is new");
     };
     let found = store.operation(id).await.unwrap().unwrap();

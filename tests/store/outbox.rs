@@ -320,7 +320,7 @@ async fn with_reply(store: &Store, key: &str) -> OperationId {
     let mut typed = typed(key, store.now());
     typed.reply = Some(SecretString::from("https://hooks.example/abc"));
     match store.accept(typed).await.unwrap() {
-        Accepted::New(id) => id,
+        Accepted::New { id, .. } => id,
         Accepted::Duplicate(_) => panic!("it is new"),
     }
 }

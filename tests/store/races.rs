@@ -43,12 +43,12 @@ async fn one_operation_comes_of_a_key_that_is_delivered_everywhere_at_once() {
         let ids: Vec<_> = all
             .iter()
             .filter_map(|one| match one[key] {
-                Accepted::New(id) => Some(id),
+                Accepted::New { id, .. } => Some(id),
                 Accepted::Duplicate(_) => None,
             })
             .collect();
         assert_eq!(ids.len(), 1, "key {key}");
-        assert!(all.iter().all(|one| matches!(one[key], Accepted::New(id) | Accepted::Duplicate(Some(id)) if id == ids[0])));
+        assert!(all.iter().all(|one| matches!(one[key], Accepted::New { id, .. } | Accepted::Duplicate(Some(id)) if id == ids[0])));
     }
     assert_eq!(stores[0].operations(None, 1_000).await.unwrap().len(), 25);
 }
@@ -131,7 +131,7 @@ async fn two_hundred_commands_at_once_share_few_commits() {
     tokio::task::yield_now().await;
     other.execute_batch("ROLLBACK").unwrap();
     for accepted in tasks.join_all().await {
-        assert!(matches!(accepted.unwrap(), Accepted::New(_)));
+        assert!(matches!(accepted.unwrap(), Accepted::New { .. }));
     }
     let commits = store.commits() - before;
     assert!(commits <= 3, "{commits} commits for 200 commands");
@@ -210,7 +210,7 @@ async fn another_process() {
                 told => break told.unwrap(),
             }
         };
-        if let Accepted::New(id) = accepted {
+        if let Accepted::New { id, .. } = accepted {
             let step = store.step(id, State::Received, State::Running, Change::default());
             assert!(step.await.unwrap().won());
             let end = End::new(State::Done, said("done"));

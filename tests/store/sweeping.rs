@@ -87,7 +87,7 @@ async fn a_reply_address_is_forgotten_after_half_an_hour() {
     with_reply.reply = Some(SecretString::from("https://hooks.example/abc"));
     assert!(!format!("{with_reply:?}").contains("hooks.example"));
     let accepted = store.accept(with_reply).await.unwrap();
-    assert!(matches!(accepted, Accepted::New(_)));
+    assert!(matches!(accepted, Accepted::New { .. }));
     assert_eq!(store.sweep().await.unwrap().reply_addresses, 0);
     ground.pass(Duration::from_mins(30));
     assert_eq!(store.sweep().await.unwrap().reply_addresses, 1);
