@@ -18,7 +18,7 @@ use habops::{
         ids::OperationId,
         journey::Redacted,
         message::{About, MessageKey},
-        output::{Action, Output, Part, Status, Weight},
+        output::{Action, HostOutcome, HostState, Output, Part, Status, Weight},
     },
     render::{
         slack::{self, Rendered},
@@ -114,6 +114,44 @@ fn the_context_line_says_whose_it_is_and_when() {
     let rendered = slack::message(&output, &about, &key, 1);
     let faults = faults(&rendered);
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn nodes_that_are_well_in_the_same_way_stand_in_one_line() {
+    let host = |node: &str, state: HostState, said: &str| HostOutcome {
+        node: node.to_owned(),
+        state,
+        said: said.to_owned(),
+        facts: Vec::new(),
+    };
+    let well = "no known issue";
+    let rendered = message(
+        Output::new(Status::Partly, "x").with(Part::Hosts(vec![
+            host("n0", HostState::Done, well),
+            host("n1", HostState::Failed, well),
+            host("n2", HostState::Done, "TIMEOUT: 27 times"),
+            host("n3", HostState::Done, well),
+            host("n4", HostState::Failed, well),
+        ])),
+        0,
+    );
+    let list = &rendered.blocks[1]["elements"][0]["elements"];
+    let lines = list.as_array().unwrap().iter().map(|line| {
+        let elements = line["elements"].as_array().unwrap();
+        let texts = elements
+            .iter()
+            .filter_map(|element| element["text"].as_str());
+        texts.collect::<String>()
+    });
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [
+            " n0, n3 no known issue",
+            " n1 no known issue",
+            " n2 TIMEOUT: 27 times",
+            " n4 no known issue",
+        ]
+    );
 }
 
 #[test]

@@ -305,38 +305,66 @@ fn log_block(of: &str, text: &str, room: Room) -> Value {
     }
 }
 
+/// Nodes that are told in one line.
+struct Alike {
+    state: HostState,
+    said: String,
+    nodes: Vec<String>,
+}
+
+/// Nodes that did well and of which the same is said stand in one line: on a phone the others are looked for. The order is that of
+/// the first of each.
+fn alike(hosts: &[HostOutcome]) -> Vec<Alike> {
+    let mut lines: Vec<Alike> = Vec::new();
+    for host in hosts {
+        let node = cut(&line(&host.node), 100).into_owned();
+        let said = cut(&line(&host.said), 400).into_owned();
+        let is_like = |other: &&mut Alike| {
+            host.state == HostState::Done && other.state == host.state && other.said == said
+        };
+        match lines.iter_mut().find(is_like) {
+            Some(same) => same.nodes.push(node),
+            None => lines.push(Alike {
+                state: host.state,
+                said,
+                nodes: vec![node],
+            }),
+        }
+    }
+    lines
+}
+
 fn hosts_block(hosts: &[HostOutcome], room: Room) -> Vec<Value> {
     if hosts.is_empty() {
         return Vec::new();
     }
     let limit = room.limit.min(TEXT * 2);
     let left_out = |missing: usize| more(missing, "node", room.file_below);
-    let (mut sections, mut used) = (Vec::new(), 0);
-    for (index, host) in hosts.iter().enumerate() {
-        let node = cut(&line(&host.node), 100).into_owned();
-        let said = cut(&line(&host.said), 400).into_owned();
-        let said = match (said.is_empty(), host.state) {
+    let (mut sections, mut used, mut rest) = (Vec::new(), 0, hosts.len());
+    for Alike { state, said, nodes } in alike(hosts) {
+        let names = nodes.join(", ");
+        let said = match (said.is_empty(), state) {
             (false, _) => format!(" {said}"),
             (true, HostState::Done) => String::new(),
             (true, state) => format!(" {}", table::state_word(state)),
         };
-        let emoji = host_emoji(host.state);
-        let rest = hosts.len() - index - 1;
-        let reserve = if rest > 0 {
+        let emoji = host_emoji(state);
+        let reserve = if rest > nodes.len() {
             left_out(hosts.len()).len()
         } else {
             0
         };
-        let next = used + emoji.len() + 1 + weight(&node) + weight(&said);
+        let next = used + emoji.len() + 1 + weight(&names) + weight(&said);
         if next + reserve > limit {
-            sections.push(Line::default().italic(&left_out(rest + 1)).section());
+            sections.push(Line::default().italic(&left_out(rest)).section());
             break;
         }
         used = next;
+        rest -= nodes.len();
         let line = Line::default().emoji(emoji).plain(" ");
-        sections.push(line.bold(&node).plain(&said).section());
+        sections.push(line.bold(&names).plain(&said).section());
     }
-    // A list keeps each node on a line of its own; bare sections run together in some clients.
+    // A list keeps each line apart; bare sections run together in some clients.
     vec![rich::block(vec![
         json!({"type": "rich_text_list", "style": "bullet", "elements": sections}),
     ])]
