@@ -187,7 +187,7 @@ pub(super) fn remember(
 }
 
 /// The sender was told that it could not be kept, yet it was: whoever recovers lapsed operations shall end it.
-fn leave_to_recovery(accepted: Accepted, tx: &Tx<'_>) -> Result<(), Fault> {
+fn leave_to_recovery(accepted: &Accepted, tx: &Tx<'_>) -> Result<(), Fault> {
     if let Accepted::New { id, .. } = accepted {
         tx.conn
             .prepare_cached(

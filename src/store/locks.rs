@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     Error, Store, Tx, chain,
+    memos::{note, noted},
     operations::{ACTIVE, operation_id, standing},
     rows::{int, ns, of_json, time},
 };
@@ -159,15 +160,7 @@ impl Store {
     /// Notes something under that name; the newest counts.
     pub async fn put_state(&self, name: &str, value: &Value) -> Result<(), Error> {
         let (name, value) = (name.to_owned(), value.to_string());
-        self.write(move |tx| {
-            tx.conn
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO memos (name, value, at) VALUES (?1, ?2, ?3)",
-                )?
-                .execute(params![name, value, ns(tx.now)])?;
-            Ok(())
-        })
-        .await
+        self.write(move |tx| Ok(note(tx, &name, &value)?)).await
     }
 
     /// Notes something where nothing, or exactly `before`, was noted: for watchers of several processes. Whether it was.
@@ -183,19 +176,10 @@ impl Store {
             value.to_string(),
         );
         self.write(move |tx| {
-            let noted = tx
-                .conn
-                .prepare_cached("SELECT value FROM memos WHERE name = ?1")?
-                .query_row([&name], |row| row.get::<_, String>(0))
-                .optional()?;
-            if noted != before {
+            if noted(tx, &name)? != before {
                 return Ok(false);
             }
-            tx.conn
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO memos (name, value, at) VALUES (?1, ?2, ?3)",
-                )?
-                .execute(params![name, value, ns(tx.now)])?;
+            note(tx, &name, &value)?;
             Ok(true)
         })
         .await

@@ -61,11 +61,7 @@ impl Store {
                 }
             }
             for memo in &swap.memos {
-                tx.conn
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO memos (name, value, at) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute(params![memo.name, memo.after.to_string(), ns(tx.now)])?;
+                note(tx, &memo.name, &memo.after.to_string())?;
             }
             if !swap.events.is_empty() {
                 chain::append(tx, &swap.by, None, &swap.events)?;
@@ -136,7 +132,16 @@ impl Store {
     }
 }
 
-fn noted(tx: &Tx<'_>, name: &str) -> rusqlite::Result<Option<String>> {
+/// Writes a memo, whatever it held.
+pub(super) fn note(tx: &Tx<'_>, name: &str, value: &str) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached("INSERT OR REPLACE INTO memos (name, value, at) VALUES (?1, ?2, ?3)")?
+        .execute(params![name, value, ns(tx.now)])?;
+    Ok(())
+}
+
+/// What a memo holds.
+pub(super) fn noted(tx: &Tx<'_>, name: &str) -> rusqlite::Result<Option<String>> {
     tx.conn
         .prepare_cached("SELECT value FROM memos WHERE name = ?1")?
         .query_row([name], |row| row.get(0))

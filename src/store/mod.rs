@@ -136,8 +136,10 @@ impl Store {
     /// Writes something and waits until the disk has it.
     pub async fn check(&self) -> Result<FsyncTook, Error> {
         let begun = Instant::now();
-        let now = self.now();
-        self.put_state("check", &serde_json::Value::String(now.to_string()))
+        let write = |tx: &Tx<'_>| Ok(memos::note(tx, "check", &format!("\"{}\"", tx.now))?);
+        self.inner
+            .writer
+            .run(Haste::Now, WRITE_TIMEOUT, None, write)
             .await?;
         Ok(FsyncTook(begun.elapsed()))
     }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::{
     Error, Store, Tx,
     accept::remember,
-    chain, incidents, offers,
+    chain, incidents,
+    memos::note,
+    offers,
     operations::operation_id,
     outbox,
     rows::{int, json as text_of, ns, of_json, read, time},
@@ -175,11 +177,7 @@ impl Store {
                 return Ok(false);
             }
             let held = json!({"owner": tx.owner, "until": ns(tx.now + lasts)});
-            tx.conn
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO memos (name, value, at) VALUES (?1, ?2, ?3)",
-                )?
-                .execute(params![name, text_of(&held)?, ns(tx.now)])?;
+            note(tx, &name, &text_of(&held)?)?;
             Ok(true)
         })
         .await

@@ -88,7 +88,7 @@ trait Job: Send {
 }
 
 /// What to do about a result that nobody received.
-pub(super) type IfLost<T> = fn(T, &Tx<'_>) -> Result<(), Fault>;
+pub(super) type IfLost<T> = fn(&T, &Tx<'_>) -> Result<(), Fault>;
 
 struct Work<F, T> {
     run: Option<F>,
@@ -154,7 +154,7 @@ impl<T: Send> Job for Unheard<T> {
         let Some(result) = self.result.take() else {
             return false;
         };
-        let done = (self.lost)(result, tx).map_err(|fault| fault.at(path));
+        let done = (self.lost)(&result, tx).map_err(|fault| fault.at(path));
         if let Err(error) = &done {
             tracing::warn!(%error, "cannot let go of what nobody waits for; its lease will lapse when habops stops");
         }
@@ -557,10 +557,10 @@ mod tests {
                 .execute("INSERT INTO memos VALUES ('late', '1', 0)", [])?;
             Ok(7_u64)
         };
-        let lost = |result: u64, tx: &Tx<'_>| {
+        let lost = |result: &u64, tx: &Tx<'_>| {
             tx.conn.execute(
                 "UPDATE memos SET at = ?1 WHERE name = 'late'",
-                [int(result)],
+                [int(*result)],
             )?;
             Ok(())
         };
