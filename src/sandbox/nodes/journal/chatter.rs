@@ -140,12 +140,13 @@ fn router(about: &About) -> Words {
 fn jobsrv(about: &About) -> Words {
     let module = "habitat_builder_jobsrv::server";
     let worker = 240 + about.few % 4;
+    // Nothing that a known issue is told by: nobody broke this node.
     if about.warns {
-        return (
-            "WARN",
-            module,
-            format!("Unexpacted Busy heartbeat from unknown worker ip-10-0-0-{worker}"),
+        let words = format!(
+            "heartbeat late by {}s from worker ip-10-0-0-{worker}",
+            about.few
         );
+        return ("WARN", module, words);
     }
     let words = match about.dice >> 32 & 1 {
         0 => format!(
