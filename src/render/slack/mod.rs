@@ -183,25 +183,25 @@ fn part_blocks(output: &Output, total: usize, asks: Vec<Vec<Value>>) -> (Vec<Val
         .map(|blocks| blocks.iter().map(weigh).sum())
         .collect();
     let given = share(&weights, total);
-    let mut wished = wished.into_iter();
+    let shares = weights.into_iter().zip(given);
+    let mut shown = shown.into_iter().zip(wished).zip(shares).peekable();
     let mut asks = asks.into_iter();
     let (mut blocks, mut left_out) = (Vec::new(), 0);
-    let mut next_shown = 0;
     for (index, part) in output.parts.iter().enumerate() {
         if is_ask(part) {
             match asks.next() {
                 Some(ask) => blocks.extend(ask),
                 None => left_out += 1,
             }
-        } else if shown.get(next_shown) == Some(&index) {
+        } else if let Some(((_, as_wished), (wanted, given))) =
+            shown.next_if(|((at, _), _)| *at == index)
+        {
             // What has the room it wished for is there already; for a smaller share it is rendered again.
-            let as_wished = wished.next().unwrap_or_default();
-            if given[next_shown] == weights[next_shown] {
+            if given == wanted {
                 blocks.extend(as_wished);
             } else {
-                blocks.extend(render(index, given[next_shown]));
+                blocks.extend(render(index, given));
             }
-            next_shown += 1;
         } else {
             left_out += 1;
         }
