@@ -241,6 +241,8 @@ mod tests {
     #[case("Token token=y_NbAkKc66ryYTWUXYEu", "y_NbAkKc66ryYTWUXYEu")]
     #[case("password = \"swordfish\"", "swordfish")]
     #[case("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE")]
+    #[case("Schlüsselé·AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE")]
+    #[case("éxoxb-1234567890-abcdefgh", "xoxb-1234567890-abcdefgh")]
     #[case("open sesame-42 now", "sesame-42")]
     #[case(
         "a\n-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----\nb",
