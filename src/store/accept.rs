@@ -10,8 +10,8 @@ use super::{
     Error, Fault, Store, Tx, chain, incidents,
     operations::{LEASE, operation_id},
     outbox,
+    queue::Haste,
     rows::{int, json, ns, some_json, word},
-    writer::Haste,
 };
 use crate::domain::{
     actor::Actor,

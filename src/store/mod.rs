@@ -15,6 +15,7 @@ mod offers;
 mod open;
 mod operations;
 mod outbox;
+mod queue;
 mod readers;
 mod records;
 mod rows;
@@ -49,8 +50,9 @@ pub use self::{
 };
 use self::{
     error::Fault,
+    queue::Haste,
     readers::Readers,
-    writer::{Haste, Tx, Writer},
+    writer::{Tx, Writer},
 };
 use crate::domain::ids::Owner;
 

@@ -14,8 +14,8 @@ use super::{
     offers,
     operations::operation_id,
     outbox,
+    queue::Haste,
     rows::{int, json as text_of, ns, of_json, read, time},
-    writer::Haste,
 };
 use crate::domain::{
     actor::Actor,

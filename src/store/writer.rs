@@ -1,10 +1,8 @@
-//! The one thread that writes. It takes every job that waits, runs them in one transaction and lets one fsync do for all of
-//! them (group commit). Where it is busy, what nobody waits for at the door waits a moment for company, so that a command costs
-//! about one commit however many steps it takes.
+//! The one thread that writes. It runs the jobs that its queue hands out together in one transaction, and lets one fsync do for all
+//! of them (group commit).
 
 use std::{
     cell::Cell,
-    num::NonZeroU32,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -16,25 +14,17 @@ use std::{
     time::Duration,
 };
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     Clock,
     error::{Error, Fault},
+    queue::{Door, Haste, Queue, queue},
 };
 use crate::domain::ids::Owner;
 
-/// How many jobs may wait; past it a caller waits, and then is told that the store is busy.
-const QUEUE: usize = 1_024;
-/// How many jobs share one transaction at most, so that the first never waits for hundreds.
-const BATCH: usize = 256;
-/// How many commits of what can wait may follow one another at once, and how many a second then: a single command never waits for
-/// company, and a wait is 20 ms at most.
-const COMMITS_AT_ONCE: NonZeroU32 = NonZeroU32::new(16).expect("not zero");
-const COMMITS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
 /// How many commits until the log is copied back into the database.
 const CHECKPOINT_EVERY: u64 = 128;
 
@@ -53,29 +43,11 @@ impl Tx<'_> {
     }
 }
 
-/// When a job is to be on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Haste {
-    /// At once: an acknowledgement waits for it.
-    Now,
-    /// With others, where there are many.
-    Soon,
-}
-
 /// The door to the writing thread.
-#[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
-    queue: sync::Sender<Queued>,
-    room: Arc<Semaphore>,
+    door: Door<Box<dyn Job>>,
     commits: Arc<AtomicU64>,
-}
-
-/// A job and its place in the queue.
-struct Queued {
-    job: Box<dyn Job>,
-    haste: Haste,
-    _place: OwnedSemaphorePermit,
 }
 
 trait Job: Send {
@@ -192,7 +164,7 @@ impl Writer {
         owner: Owner,
         wished: Arc<Notify>,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = sync::channel();
+        let (door, jobs) = queue();
         let commits = Arc::new(AtomicU64::new(0));
         let (tick, ticks) = sync::sync_channel(1);
         thread::Builder::new()
@@ -206,17 +178,13 @@ impl Writer {
             wished,
             commits: Arc::clone(&commits),
             tick,
-            pace: RateLimiter::direct(
-                Quota::per_second(COMMITS_PER_SECOND).allow_burst(COMMITS_AT_ONCE),
-            ),
         };
         thread::Builder::new()
             .name("habops-store".to_owned())
-            .spawn(move || thread.serve(&jobs))?;
+            .spawn(move || thread.serve(jobs))?;
         Ok(Self {
             path: path.to_owned(),
-            queue,
-            room: Arc::new(Semaphore::new(QUEUE)),
+            door,
             commits,
         })
     }
@@ -232,14 +200,9 @@ impl Writer {
     ) -> Result<T, Error> {
         let (job, answer) = work(run, lost);
         let done = async {
-            let closed = || Error::closed(&self.path);
-            let place = Arc::clone(&self.room).acquire_owned().await;
-            let queued = Queued {
-                job: Box::new(job),
-                haste,
-                _place: place.map_err(|_| closed())?,
-            };
-            self.queue.send(queued).map_err(|_| closed())?;
+            if self.door.bring(haste, Box::new(job)).await.is_err() {
+                return Err(Error::closed(&self.path));
+            }
             answer
                 .await
                 .unwrap_or_else(|_| Err(Error::closed(&self.path)))
@@ -264,43 +227,6 @@ fn checkpoint(connection: &Connection, ticks: &sync::Receiver<()>) {
     }
 }
 
-/// What is in no transaction yet.
-#[derive(Default)]
-struct Waiting {
-    now: Vec<Box<dyn Job>>,
-    soon: Vec<Box<dyn Job>>,
-}
-
-impl Waiting {
-    fn add(&mut self, queued: Queued) {
-        match queued.haste {
-            Haste::Now => self.now.push(queued.job),
-            Haste::Soon => self.soon.push(queued.job),
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.now.len() < BATCH && self.soon.len() < BATCH
-    }
-
-    /// What the next transaction takes, or how long to wait for more. What can wait goes along when its `pause` is over, which is
-    /// asked only where it matters, or when it fills a transaction by itself.
-    fn take(&mut self, pause: impl FnOnce() -> Duration) -> Result<Vec<Box<dyn Job>>, Duration> {
-        let pause = match self.soon.len() {
-            0 | BATCH.. => Duration::ZERO,
-            _ => pause(),
-        };
-        let mut batch = std::mem::take(&mut self.now);
-        if pause.is_zero() {
-            batch.append(&mut self.soon);
-        }
-        if batch.is_empty() {
-            return Err(pause);
-        }
-        Ok(batch)
-    }
-}
-
 struct Thread {
     path: PathBuf,
     connection: Connection,
@@ -309,55 +235,16 @@ struct Thread {
     wished: Arc<Notify>,
     commits: Arc<AtomicU64>,
     tick: sync::SyncSender<()>,
-    pace: DefaultDirectRateLimiter,
 }
 
 impl Thread {
-    fn serve(self, jobs: &sync::Receiver<Queued>) {
-        let mut waiting = Waiting::default();
-        while let Some(batch) = self.gather(jobs, &mut waiting) {
+    fn serve(self, mut jobs: Queue<Box<dyn Job>>) {
+        while let Some(batch) = jobs.next() {
             let mut left = self.commit(batch);
             // Answers that nobody heard; what they leave behind is put right before the next batch.
             while !left.is_empty() {
                 left = self.commit(left);
             }
-        }
-    }
-
-    /// The jobs of the next transaction; none when the last [`Writer`] is gone and nothing waits.
-    fn gather(
-        &self,
-        jobs: &sync::Receiver<Queued>,
-        waiting: &mut Waiting,
-    ) -> Option<Vec<Box<dyn Job>>> {
-        if waiting.soon.is_empty() {
-            waiting.add(jobs.recv().ok()?);
-        }
-        loop {
-            while waiting.has_room()
-                && let Ok(next) = jobs.try_recv()
-            {
-                waiting.add(next);
-            }
-            let pause = match waiting.take(|| self.pause()) {
-                Ok(batch) => return Some(batch),
-                Err(pause) => pause,
-            };
-            match jobs.recv_timeout(pause) {
-                Ok(next) => waiting.add(next),
-                Err(sync::RecvTimeoutError::Timeout) => {}
-                Err(sync::RecvTimeoutError::Disconnected) => {
-                    return Some(std::mem::take(&mut waiting.soon));
-                }
-            }
-        }
-    }
-
-    /// How long what can wait has to; where it need not, its turn is taken.
-    fn pause(&self) -> Duration {
-        match self.pace.check() {
-            Ok(()) => Duration::ZERO,
-            Err(not_yet) => not_yet.wait_time_from(self.pace.clock().now()),
         }
     }
 
@@ -430,12 +317,11 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     use jiff::Timestamp;
-    use rstest::rstest;
     use rusqlite::Connection;
     use serde_json::json;
     use tempfile::TempDir;
 
-    use super::{Arc, BATCH, Haste, Tx, Waiting, work};
+    use super::{Arc, Haste, Tx};
     use crate::store::{Config, Error, Fault, Store, rows::int};
 
     fn store(also: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> (TempDir, Store) {
@@ -443,41 +329,6 @@ mod tests {
         let clock = Arc::new(Timestamp::now);
         let store = Store::open_with(&Config::default(), dir.path(), clock, "one".into(), also);
         (dir, store.unwrap())
-    }
-
-    fn waiting(now: usize, soon: usize) -> Waiting {
-        let jobs = |count| {
-            let job = |_| Box::new(work(|_: &Tx<'_>| Ok(()), None).0) as Box<dyn super::Job>;
-            (0..count).map(job).collect()
-        };
-        Waiting {
-            now: jobs(now),
-            soon: jobs(soon),
-        }
-    }
-
-    #[rstest]
-    // Nobody at the door: it waits for company, until its pause is over.
-    #[case::waits(0, 3, 10, None, 3)]
-    #[case::is_due(0, 3, 0, Some(3), 0)]
-    // An acknowledgement waits for nobody, and is held up by nobody.
-    #[case::goes_alone(2, 3, 10, Some(2), 3)]
-    #[case::goes_with_what_is_due(2, 3, 0, Some(5), 0)]
-    #[case::is_all_there_is(2, 0, 10, Some(2), 0)]
-    // What fills a transaction has company enough.
-    #[case::is_full(0, BATCH, 10, Some(BATCH), 0)]
-    fn what_can_wait_waits_for_company_and_holds_up_nobody(
-        #[case] now: usize,
-        #[case] soon: usize,
-        #[case] pause: u64,
-        #[case] taken: Option<usize>,
-        #[case] left: usize,
-    ) {
-        let pause = Duration::from_millis(pause);
-        let mut waiting = waiting(now, soon);
-        let batch = waiting.take(|| pause).map(|batch| batch.len());
-        assert_eq!(batch, taken.ok_or(pause));
-        assert_eq!((waiting.now.len(), waiting.soon.len()), (0, left));
     }
 
     #[tokio::test]
