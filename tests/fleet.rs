@@ -50,7 +50,7 @@ impl Moto {
         self.port
     }
 
-    /// Port 0 leaves the choice to the kernel.
+    /// Port 0 leaves the choice to the kernel, which may give the same to another once moto is stopped.
     fn start_on(port: u16) -> Self {
         let program = beside_python("moto_server");
         let mut child = Command::new(&program)
@@ -271,10 +271,14 @@ fn state(node: &Node) -> (&str, Option<&str>) {
     (ec2.state.as_str(), ec2.checks.as_deref())
 }
 
-/// A port on which nobody listens.
+/// A port on which nobody listens, from below those that the kernel gives away: so no other test is given it meanwhile.
 pub fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let port = rand::random_range(20_000..32_768);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 #[tokio::test]
@@ -375,7 +379,7 @@ async fn the_files_nodes_override_and_join_those_of_ec2() {
 
 #[tokio::test]
 async fn the_last_list_is_served_while_ec2_is_away_and_renewed_when_it_is_back() {
-    let mut moto = Moto::start();
+    let mut moto = Moto::start_on(closed_port());
     moto.launch("live", "builder", &["builder-api-0", "builder-worker-0"]);
     let client = moto.client();
     let before = client.snapshot().await;

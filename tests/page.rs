@@ -50,18 +50,26 @@ impl Running {
         Self { child, lines }
     }
 
-    /// The rest of the first line that begins with `start`.
-    async fn says(&mut self, start: &str) -> String {
+    /// The rest of the first line that begins with `start`; all that it said instead when it ended without such a line.
+    async fn hears(&mut self, start: &str) -> Result<String, String> {
         let said = async {
+            let mut all = Vec::new();
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 if let Some(rest) = line.strip_prefix(start) {
-                    return rest.to_owned();
+                    return Ok(rest.to_owned());
                 }
+                all.push(line);
             }
-            panic!("it ended without saying {start:?}")
+            Err(all.join("\n"))
         };
         let waited = timeout(SOON, said).await;
         waited.unwrap_or_else(|_| panic!("it never said {start:?}"))
+    }
+
+    /// As `hears`, of a program that has no reason to end.
+    async fn says(&mut self, start: &str) -> String {
+        let heard = self.hears(start).await;
+        heard.unwrap_or_else(|all| panic!("it ended without saying {start:?}, but:\n{all}"))
     }
 
     /// Asks it to end, as Ctrl-C does, and gives how it ended.
@@ -104,6 +112,28 @@ where
     assert_eq!(code, Some(0), "how the demo ended");
 }
 
+/// A driver of browsers, and its port. Told to choose, it takes a port of `::1` and then wants the same number on 127.0.0.1; when
+/// another test has that one it ends ("IPv4 port not available"), and the next may have more luck.
+async fn chromedriver() -> (Running, String) {
+    const TRIES: usize = 20;
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        let mut driver = Running::start(
+            Command::new("chromedriver").arg("--port=0"),
+            "; apt-get install -y chromium chromium-driver",
+        );
+        let heard = driver
+            .hears("ChromeDriver was started successfully on port ")
+            .await;
+        match heard {
+            Ok(port) => return (driver, port),
+            Err(all) if all.contains("port not available") => last = all,
+            Err(all) => panic!("chromedriver ended: {all}"),
+        }
+    }
+    panic!("chromedriver found no port in {TRIES} tries: {last}")
+}
+
 /// Looks at a page in a browser of its own, which is ended whatever comes of it; then the page must have complained of nothing.
 async fn browse<Visit, Ended>(
     url: &str,
@@ -114,13 +144,7 @@ where
     Visit: FnOnce(Page) -> Ended,
     Ended: Future<Output = ()>,
 {
-    let mut driver = Running::start(
-        Command::new("chromedriver").arg("--port=0"),
-        "; apt-get install -y chromium chromium-driver",
-    );
-    let port = driver
-        .says("ChromeDriver was started successfully on port ")
-        .await;
+    let (mut driver, port) = chromedriver().await;
     let driver_url = format!("http://127.0.0.1:{}", port.trim_end_matches('.'));
     let client = chromium(&driver_url, profile).await;
     client.goto(url).await.unwrap();
@@ -420,6 +444,88 @@ async fn a_storm_is_diagnosed_and_ended_by_two_people_in_the_incidents_thread() 
         for part in ["inc-1", "Known issue: api-timeout", "recovered"] {
             page.see(&message(THREAD, &[part])).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_composer_completes_a_message_has_its_shortcut_and_what_can_be_broken_can_be_mended() {
+    visit(|page| async move {
+        page.see("//*[@data-testid='connection'][contains(., 'connected')]")
+            .await;
+        let composer = page.css("#composer-slot [data-testid=composer]").await;
+        composer.click().await.unwrap();
+        composer.send_keys("/habops servi").await.unwrap();
+        page.see(
+            "//*[@id='composer-slot']//*[@data-testid='completions']/li[contains(., 'services')]",
+        )
+        .await;
+        composer
+            .send_keys(&char::from(Key::Tab).to_string())
+            .await
+            .unwrap();
+        let typed = composer.prop("value").await.unwrap().unwrap();
+        assert_eq!(typed, "/habops services ");
+        composer.send_keys("live-builder-api-0\n").await.unwrap();
+        let services = message(CHANNEL, &["builder-api-proxy", "live-builder-api-0"]);
+        let table = format!("{services}//*[@data-testid='table']");
+        page.see(&table).await;
+
+        // The message's own menu: a command for its thread.
+        let answer = page.see(&services).await;
+        page.client
+            .execute(
+                "arguments[0].focus()",
+                vec![serde_json::to_value(&answer).unwrap()],
+            )
+            .await
+            .unwrap();
+        page.click("[data-testid=menu-habops]").await;
+        let input = page.css("[data-testid=modal] [data-testid=input]").await;
+        input.send_keys("status live-builder-api-0").await.unwrap();
+        page.click("[data-testid=modal-submit]").await;
+        page.see(&format!("{services}//*[@data-testid='replies']"))
+            .await
+            .click()
+            .await
+            .unwrap();
+        page.see(&message(THREAD, &["live-builder-api-0 is up"]))
+            .await;
+
+        for (fault, command, told) in [
+            ("no-shard", "diagnose live/router", "Known issue: no-shard"),
+            ("hostkey", "status live/jobsrv", "host key changed"),
+            (
+                "slack-429",
+                "status live/datastore",
+                "live-builder-datastore-0 is up",
+            ),
+            (
+                "slack-500",
+                "status live/sessionsrv",
+                "live-builder-sessionsrv-0 is up",
+            ),
+        ] {
+            page.click(&format!("[data-testid=fault][data-name={fault}]"))
+                .await;
+            let is = |on: &str| {
+                format!("//*[@data-testid='fault'][@data-name='{fault}'][@aria-checked='{on}']")
+            };
+            page.see(&is("true")).await;
+            page.types(&format!("/habops {command}")).await;
+            page.see(&message(CHANNEL, &[told])).await;
+            page.click(&format!("[data-testid=fault][data-name={fault}]"))
+                .await;
+            page.see(&is("false")).await;
+        }
+        // The socket goes once, and habops comes back by itself.
+        page.click("[data-testid=fault][data-name=slack-drop]")
+            .await;
+        page.see("//*[@data-testid='connection'][contains(., 'connected')]")
+            .await;
+        page.types("/habops status live/originsrv").await;
+        page.see(&message(CHANNEL, &["live-builder-originsrv-0 is up"]))
+            .await;
     })
     .await;
 }

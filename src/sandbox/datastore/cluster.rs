@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a server that starts: it tells nobody when it is ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Another process may take the port between our asking for it and the server's listening on it.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 /// How long the server may take to end before it is ended by force.
 const END: Duration = Duration::from_secs(20);
 
@@ -375,10 +375,11 @@ fn unprivileged() -> Result<Option<User>> {
     }
 }
 
+/// A port nobody has, from below those that kernels give away on their own (49152 by IANA, 32768 on Linux): so nobody is given it
+/// while the server is stopped.
 fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on 127.0.0.1")?;
-    let address = listener
-        .local_addr()
-        .context("a listener without an address")?;
-    Ok(address.port())
+    let mut ports = (0..TRIES).map(|_| rand::random_range(20_000..32_768));
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no free port on 127.0.0.1")
 }
