@@ -15,9 +15,10 @@ use axum::Router;
 use jiff::Timestamp;
 use rand::RngExt as _;
 use secrecy::SecretString;
+use serde_json::json;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     catalogue::Catalogue,
@@ -183,6 +184,7 @@ pub fn core_at(
         turns: Arc::new(Semaphore::new(JOURNEYS_AT_ONCE)),
         running: Mutex::new(HashMap::new()),
         hearing: Hearing::default(),
+        cards: tokio::sync::Mutex::default(),
         document: Arc::new(incident::document),
         called: Mutex::new(HashMap::new()),
     });
@@ -325,16 +327,43 @@ async fn introduce(config: &Config, stop: &CancellationToken) -> Result<Option<I
     }
 }
 
+/// The memo that holds which files the audit knows as loaded.
+const LOADED: &str = "loaded";
+
 /// The program's start and what it was made of, for the audit.
 async fn note_start(core: &Core) -> Result<()> {
-    let loaded = Event::Loaded {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        files: core.catalogue.files.clone(),
-    };
+    let loaded = loaded(core);
+    let files = json!(loaded);
     core.store
         .audit_event(Actor::Habops, None, vec![loaded])
         .await
-        .context("cannot write the audit")
+        .context("cannot write the audit")?;
+    core.store
+        .put_state(LOADED, &files)
+        .await
+        .context("cannot write the store")
+}
+
+/// The same for a program that runs one command: written where the audit does not end with these files already. A store that
+/// cannot be written is not worth a word here: the command says so itself.
+pub async fn note_files(core: &Core) {
+    let noted = async {
+        let known = core.store.get_state(LOADED).await?;
+        if known == Some(json!(loaded(core))) {
+            return Ok(());
+        }
+        note_start(core).await
+    };
+    if let Err(error) = noted.await {
+        debug!("the files of the catalogue cannot be noted: {error:#}");
+    }
+}
+
+fn loaded(core: &Core) -> Event {
+    Event::Loaded {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        files: core.catalogue.files.clone(),
+    }
 }
 
 /// The listeners that the caller owns.
@@ -422,6 +451,8 @@ pub async fn start(
         core.counts.clone(),
         unsigned.clone(),
     );
+    let admin = listeners.admin.local_addr();
+    let admin = admin.context("the admin listener has no address")?;
     tasks.spawn(admin::serve(listeners.admin, state, clock.clone()));
     let failed = CancellationToken::new();
     if let Some(listener) = listeners.http {
@@ -454,7 +485,7 @@ pub async fn start(
         ready();
     }
     info!(
-        "habops {} is up, store {}",
+        "habops {} is up, store {}, /readyz on {admin}",
         env!("CARGO_PKG_VERSION"),
         core.store.path().display()
     );

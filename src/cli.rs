@@ -82,12 +82,7 @@ struct DoArgs {
     #[arg(long)]
     yes: bool,
     /// What would be typed after /habops.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     words: Vec<String>,
 }
 
@@ -151,7 +146,7 @@ pub async fn run(cli: Cli, command: &mut clap::Command) -> Result<Ending, Fault>
         Word::Check { json } => bot::check(&read(config, true)?, json).await,
         Word::Do(args) => bot::one(&read(config, true)?, args.words, args.json, args.yes).await,
         Word::Trust(args) => trust::run(&read(config, true)?, &args).await,
-        Word::Commands(args) => commands(&args),
+        Word::Commands(args) => commands(&args, config),
         Word::Audit { word } => records::audit(&read(config, true)?, word).await,
         Word::Incident { word } => records::incident(&read(config, true)?, word).await,
         Word::Completions { shell } => {
@@ -174,13 +169,28 @@ fn read(file: Option<&Path>, quiet: bool) -> Result<Config, Fault> {
     Ok(config)
 }
 
-fn commands(args: &CommandsArgs) -> Result<Ending, Fault> {
-    let catalogue = match &args.check {
-        Some(dir) => Catalogue::with_overlay(dir, &[]),
+fn commands(args: &CommandsArgs, config: Option<&Path>) -> Result<Ending, Fault> {
+    let read = match &args.check {
+        Some(dir) => {
+            let config = config.map(config::load).transpose();
+            let replace = config.map_err(Fault::usage)?.map(|it| it.catalogue.replace);
+            Catalogue::with_overlay(dir, &replace.unwrap_or_default())
+        }
         None => Catalogue::embedded(),
     };
-    let catalogue = catalogue.map_err(Fault::usage)?;
-    check_handlers(&catalogue.commands, &Registry::new().words()).map_err(Fault::usage)?;
+    let checked = read.and_then(|catalogue| {
+        check_handlers(&catalogue.commands, &Registry::new().words())?;
+        Ok(catalogue)
+    });
+    let catalogue = match checked {
+        Ok(catalogue) => catalogue,
+        // A line a fault, as editors read them.
+        Err(faults) if args.check.is_some() => {
+            eprintln!("{faults}");
+            return Ok(Ending(2));
+        }
+        Err(faults) => return Err(Fault::usage(faults)),
+    };
     if args.manifest {
         let json = serde_json::to_string_pretty(&manifest::manifest(&catalogue.commands))
             .map_err(anyhow::Error::from)?;

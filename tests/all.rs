@@ -13,6 +13,7 @@ mod datastore;
 mod diagnose;
 mod disk;
 mod docs;
+mod doors;
 mod emulate;
 mod farm;
 mod fleet;

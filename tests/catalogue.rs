@@ -464,7 +464,11 @@ const QUERIES: &[Break] = &[
         "builder_originsrv",
         "builder_jobsrv",
     ),
-    ("no key", "key = \"origin\"\n", ""),
+    (
+        "no key, and no argument that could be it",
+        "scope = \"by-name\"\nkey = \"origin\"\n",
+        "scope = \"by-id\"\n",
+    ),
     (
         "a key that is no argument",
         "key = \"origin\"",
@@ -526,6 +530,17 @@ fn a_runbook_that_would_not_run_what_it_says_is_refused() {
 #[test]
 fn a_query_on_the_wrong_shard_or_with_loose_arguments_is_refused() {
     insta::assert_snapshot!(table(QUERY, QUERIES));
+}
+
+#[test]
+fn without_a_key_the_first_argument_that_fits_picks_the_shard() {
+    let text = QUERY.replace("key = \"origin\"\n", "");
+    let dir = overlay(&[("find.toml", &text)]);
+    let catalogue = Catalogue::with_overlay(dir.path(), &[]).unwrap();
+    let Source::Query(query) = &catalogue.commands.get("find").unwrap().source else {
+        panic!("it is a query");
+    };
+    assert_eq!(query.key.as_deref(), Some("origin"));
 }
 
 /// The same query with other SQL, over both sharded and unsharded databases.

@@ -548,7 +548,7 @@ fn while_a_node_is_slow_the_message_says_how_far_it_is() {
             .until("how far it is", |slack| {
                 everywhere(slack).find(|message| {
                     of_metadata(message, "key") == said.operation
-                        && words(message).contains("journals read")
+                        && words(message).contains("waiting for live-builder-worker-1")
                 })
             })
             .await;

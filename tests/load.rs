@@ -8,15 +8,17 @@ use std::{
 };
 
 use habops::{domain::operation::State, sandbox::slack::Typed};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::world::{World, everywhere, of_metadata};
 
-/// As many as the issue asks for.
+/// A bad day's worth, in one go.
 const COMMANDS: usize = 200;
 /// Over how long they are typed.
 const WITHIN: Duration = Duration::from_secs(5);
+/// How long habops may take to acknowledge.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(1);
 /// How long Slack waits for an acknowledgement.
 const SLACKS_PATIENCE: Duration = Duration::from_secs(3);
 /// Within how long every command must be answered, in a channel that takes about one message a second.
@@ -50,28 +52,23 @@ fn is_private(text: &str) -> bool {
     !is_shared(text) && text != "statsu"
 }
 
-/// Makes channels as the app itself would, so that it is in them.
+/// Makes channels as the app itself would, so that it is in them, with whoever types there.
 async fn channels(world: &World, many: usize) -> Vec<String> {
     let client = reqwest::Client::new();
-    let url = format!("{}/conversations.create", world.slack().api_url());
+    let says = async |method: &str, body: Value| -> Value {
+        let url = format!("{}/{method}", world.slack().api_url());
+        let call = client.post(url).bearer_auth("xoxb-sandbox").json(&body);
+        call.send().await.unwrap().json().await.unwrap()
+    };
     let mut made = Vec::new();
     for number in 0..many {
-        let answer: Value = client
-            .post(&url)
-            .bearer_auth("xoxb-sandbox")
-            .json(&serde_json::json!({ "name": format!("load-{number}") }))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        made.push(
-            answer["channel"]["id"]
-                .as_str()
-                .expect("a channel")
-                .to_owned(),
-        );
+        let name = json!({ "name": format!("load-{number}") });
+        let answer = says("conversations.create", name).await;
+        let channel = answer["channel"]["id"].as_str().expect("a channel");
+        let invite = json!({ "channel": channel, "users": "U0DEE" });
+        let answer = says("conversations.invite", invite).await;
+        assert_eq!(answer["ok"], true, "{answer}");
+        made.push(channel.to_owned());
     }
     made
 }
@@ -111,9 +108,12 @@ async fn each_has_one_answer(world: &World, typed: &[(&str, Typed)]) {
     let operations = world.operations().await;
     assert_eq!(operations.len(), typed.len(), "one operation a command");
     let mut messages = BTreeMap::<String, Vec<String>>::new();
+    let mut direct = BTreeMap::<String, usize>::new();
     for message in everywhere(world.slack()) {
         let key = of_metadata(&message, "key");
-        if key.starts_with("op-") {
+        if let Some((operation, "answer" | "refused")) = key.split_once(':') {
+            *direct.entry(operation.to_owned()).or_default() += 1;
+        } else if key.starts_with("op-") {
             let state = of_metadata(&message, "state");
             messages.entry(key).or_default().push(state);
         }
@@ -143,19 +143,29 @@ async fn each_has_one_answer(world: &World, typed: &[(&str, Typed)]) {
         }
     }
     assert_eq!(messages.len(), shared.len(), "nothing else was posted");
+    // One private answer a command. Of one whose outcome was not told nobody can find out, so it is said again in a direct message,
+    // once, where it can be read back.
     let private = typed.iter().filter(|(text, _)| is_private(text)).count();
-    assert_eq!(told_aside(world), private, "one private answer a command");
+    let (answered, doubtful) = told_aside(world);
+    assert!(direct.values().all(|said| *said == 1), "{direct:?}");
+    assert_eq!(answered + direct.len(), private, "{doubtful} were doubtful");
+    if doubtful == 0 {
+        assert_eq!(direct.len(), 0, "nothing was in doubt");
+    }
 }
 
-/// How many answers Slack took for one person alone; the acknowledgements are not among them.
-fn told_aside(world: &World) -> usize {
+/// How many answers Slack took for one person alone and said so, and of how many it did not say whether it took them; the
+/// acknowledgements are not among them.
+fn told_aside(world: &World) -> (usize, usize) {
     let journal = world.slack().journal();
-    let taken = journal.iter().filter(|entry| match entry.kind {
-        "response_url" => entry.detail["status"] == 200,
-        "api" => entry.name == "chat.postEphemeral" && entry.detail["done"] == true,
-        _ => false,
+    let aside = journal.iter().filter(|entry| {
+        entry.kind == "response_url" || (entry.kind == "api" && entry.name == "chat.postEphemeral")
     });
-    taken.count()
+    let (told, rest): (Vec<_>, Vec<_>) =
+        aside.partition(|entry| entry.detail["fate"] == "answered");
+    let told = told.iter().filter(|entry| entry.detail["done"] == true);
+    let untold = rest.iter().filter(|entry| entry.detail["fate"] != "429");
+    (told.count(), untold.count())
 }
 
 /// The acknowledgements' times, shortest first, printed for whoever runs the test by hand.
@@ -181,6 +191,9 @@ fn two_hundred_commands_in_five_seconds_in_one_channel_are_each_answered_once() 
         let took = times(&typed);
         assert_eq!(took.len(), COMMANDS);
         assert!(took.iter().all(|took| *took < SLACKS_PATIENCE));
+        // Law 1 gives habops one second; on a machine that does other things too a few may take longer.
+        let late = took.iter().filter(|took| **took >= ACKNOWLEDGED_WITHIN);
+        assert!(late.count() <= COMMANDS / 20, "{took:?}");
         each_has_one_answer(world, &typed).await;
         println!("all answered after {:?}", began.elapsed());
         // Each acknowledgement was shown, and each private answer beside it.

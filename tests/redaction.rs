@@ -107,6 +107,7 @@ fn part() -> impl Strategy<Value = Part> {
             .prop_map(|(title, points)| Part::Chart { title, points }),
         (said(), said()).prop_map(|(label, command)| Part::Next { label, command }),
         said().prop_map(|command| Part::Undo { command }),
+        said().prop_map(|command| Part::Retry { command }),
         (said(), said()).prop_map(|(label, url)| Part::Link { label, url }),
         (said(), vec(choice, 0..3)).prop_map(|(question, choices)| Part::Ask { question, choices }),
     ]

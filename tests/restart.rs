@@ -82,9 +82,9 @@ fn starts_beside(world: &World) -> Running {
     let toml = fs::read_to_string(&config).unwrap();
     let other: String = toml
         .lines()
-        .map(|line| match line.strip_prefix("listen = ") {
-            Some(_) => "listen = \"127.0.0.1:0\"\n".to_owned(),
-            None => format!("{line}\n"),
+        .map(|line| match line.split_once(" = ") {
+            Some((door @ ("listen" | "admin"), _)) => format!("{door} = \"127.0.0.1:0\"\n"),
+            _ => format!("{line}\n"),
         })
         .collect();
     let beside = config.with_file_name("beside.toml");

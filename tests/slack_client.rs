@@ -375,10 +375,10 @@ async fn a_refusal_keeps_what_is_useful_and_no_body() {
 #[tokio::test]
 async fn done_before_is_done() {
     let server =
-        Server::answering(StatusCode::OK, r#"{"ok":false,"error":"already_reacted"}"#).await;
+        Server::answering(StatusCode::OK, r#"{"ok":false,"error":"already_pinned"}"#).await;
     server
         .client()
-        .add_reaction(&"C1".into(), &"1.2".into(), "eyes")
+        .pin(&"C1".into(), &"1.2".into())
         .await
         .unwrap();
 }

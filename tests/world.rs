@@ -20,7 +20,9 @@ use std::{
 
 use futures_util::FutureExt as _;
 use habops::{
-    app, config,
+    app,
+    catalogue::{Catalogue, manifest},
+    config,
     domain::{
         audit::{Event, Record, Verified},
         ids::{OperationId, Owner},
@@ -30,7 +32,7 @@ use habops::{
     sandbox::{
         Sandbox,
         datastore::Datastore,
-        slack::{Message, Slack},
+        slack::{Message, Seed, Slack},
     },
     store::{Clock, Store},
 };
@@ -87,6 +89,12 @@ impl Setup {
         self
     }
 
+    /// An error that is expected in the log.
+    pub fn logs(mut self, words: &str) -> Self {
+        self.errors.push(words.to_owned());
+        self
+    }
+
     /// Only the sandbox; the scene runs the program by itself.
     pub fn without_the_app(mut self) -> Self {
         self.no_app = true;
@@ -134,6 +142,20 @@ impl Setup {
     }
 }
 
+/// Slack as it is for a bot that was given what its manifest asks for, and no more.
+fn as_the_manifest_asks() -> Seed {
+    let manifest = manifest::manifest(&Catalogue::embedded().unwrap().commands);
+    let words = |pointer| -> Vec<String> {
+        let list = manifest.pointer(pointer).and_then(Value::as_array).unwrap();
+        let words = list.iter().map(|word| word.as_str().unwrap().to_owned());
+        words.collect()
+    };
+    let mut seed = Seed::default();
+    seed.bot.scopes = words("/oauth_config/scopes/bot");
+    seed.bot.events = words("/settings/event_subscriptions/bot_events");
+    seed
+}
+
 /// The sandbox, the app and their store.
 pub struct World {
     /// The stand-ins.
@@ -166,6 +188,7 @@ impl World {
             listener,
             dir.path(),
             Path::new(env!("CARGO_BIN_EXE_habops")),
+            as_the_manifest_asks(),
             Value::Null,
             setup.datastore.clone(),
             sandbox_stop.clone(),
@@ -222,10 +245,15 @@ impl World {
 
     /// What the bot tells Prometheus.
     pub async fn metrics(&self) -> String {
+        self.asks_admin("/metrics").await.1
+    }
+
+    /// What the bot's own door answers there: the status and the body.
+    pub async fn asks_admin(&self, path: &str) -> (u16, String) {
         let admin = self.app.lock().unwrap().as_ref().map(|app| app.admin);
-        let url = format!("http://{}/metrics", admin.expect("the bot runs"));
+        let url = format!("http://{}{path}", admin.expect("the bot runs"));
         let answer = reqwest::get(url).await.unwrap();
-        answer.text().await.unwrap()
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// The stand-in for Slack.

@@ -16,7 +16,11 @@ use axum::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet, text::encode},
-    metrics::{MetricType, counter::ConstCounter, gauge::Gauge},
+    metrics::{
+        MetricType,
+        counter::{ConstCounter, Counter},
+        gauge::Gauge,
+    },
     registry::{Registry, Unit},
 };
 use serde_json::json;
@@ -127,13 +131,13 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
         registry.register_with_unit(name, help, Unit::Seconds, gauge);
     };
     if let Some(slack) = &state.slack {
-        count(
+        gauge(
             &mut registry,
             "slack_sockets",
             "Socket Mode connections that have said hello",
             slack.connected() as u64,
         );
-        count(
+        total(
             &mut registry,
             "slack_reconnects",
             "Sockets opened again since the start",
@@ -149,7 +153,7 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
         }
     }
     if let Ok(waiting) = state.store.waiting().await {
-        count(
+        gauge(
             &mut registry,
             "outbox_waiting",
             "Messages not sent yet",
@@ -164,38 +168,38 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
             oldest.map_or(0.0, |age| age.as_secs_f64()),
         );
     }
-    count(
+    total(
         &mut registry,
         "store_commits",
         "Transactions this process has committed",
         state.store.commits(),
     );
-    count(
+    gauge(
         &mut registry,
         "ssh_connections",
         "Warm connections to nodes",
         state.clients.ssh.connections() as u64,
     );
-    count(
+    total(
         &mut registry,
         "pagerduty_webhooks_taken",
         "Webhooks that were rightly signed",
         state.webhooks.taken.load(Ordering::Relaxed),
     );
-    count(
+    total(
         &mut registry,
         "pagerduty_webhooks_refused",
         "Requests to /pagerduty with a wrong signature or none",
         state.webhooks.refused.load(Ordering::Relaxed),
     );
     let fleet = state.clients.fleet.snapshot().await;
-    count(
+    gauge(
         &mut registry,
         "fleet_nodes",
         "Nodes known",
         fleet.nodes.len() as u64,
     );
-    count(
+    gauge(
         &mut registry,
         "fleet_stale",
         "1 when EC2 could not be read last time",
@@ -216,10 +220,18 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
     }
 }
 
-fn count(registry: &mut Registry, name: &str, help: &str, value: u64) {
+/// What goes up and down.
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
     let gauge = Gauge::<i64>::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     registry.register(name, help, gauge);
+}
+
+/// What only grows, as long as this process lives.
+fn total(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter = Counter::<u64>::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
 }
 
 /// What was counted since the start.
@@ -271,8 +283,8 @@ struct Counted {
 
 impl Collector for Counted {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let name = format!("habops_{}", self.name);
-        let mut family = encoder.encode_descriptor(&name, self.help, None, MetricType::Counter)?;
+        let name = self.name;
+        let mut family = encoder.encode_descriptor(name, self.help, None, MetricType::Counter)?;
         for (values, row) in &self.rows {
             let labels = self.labelled(values);
             ConstCounter::new(row.times).encode(family.encode_family(&labels)?)?;

@@ -1,6 +1,6 @@
 //! `habops check`: whether everything that the configuration names can really be used.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +9,11 @@ use tokio::time::timeout;
 use crate::{
     clients::{builder, datastore, fleet, pagerduty, slack, ssh},
     config::{Config, Mode},
-    domain::{ids::Owner, node::Node, shard::DATABASES},
+    domain::{
+        ids::{GroupId, Owner},
+        node::Node,
+        shard::DATABASES,
+    },
     store::{Clock, Store},
 };
 
@@ -188,7 +192,37 @@ async fn slack(config: &Config) -> Vec<Finding> {
             "invite the bot there: /invite @habops",
         ));
     }
+    let named = config.policy.roles().groups();
+    if !named.is_empty() {
+        let known = timeout(PATIENCE, client.groups())
+            .await
+            .map_err(late)
+            .and_then(|tried| tried.map_err(sentence));
+        findings.push(Finding::of(
+            "slack user groups",
+            false,
+            known.and_then(|known| are_there(&named, &known)),
+            "[policy.roles] takes a group's id, S…, from its page in Slack; while one is missing nobody holds a role through it",
+        ));
+    }
     findings
+}
+
+/// Whether the groups that roles are made of can have members.
+fn are_there(named: &BTreeSet<GroupId>, known: &[slack::Group]) -> Result<String, String> {
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for id in named {
+        match known.iter().find(|group| group.id == *id) {
+            Some(group) if !group.disabled => there.push(format!("@{} ({id})", group.handle)),
+            Some(group) => missing.push(format!("@{} ({id}) is switched off", group.handle)),
+            None => missing.push(format!("there is no {id}")),
+        }
+    }
+    if missing.is_empty() {
+        Ok(there.join(", "))
+    } else {
+        Err(missing.join("; "))
+    }
 }
 
 async fn nodes(config: &Config) -> Vec<Finding> {
@@ -232,7 +266,7 @@ async fn nodes(config: &Config) -> Vec<Finding> {
     let running: Vec<&Node> = fleet
         .nodes
         .iter()
-        .filter(|node| node.ec2.as_ref().is_none_or(|ec2| ec2.state == "running"))
+        .filter(|node| node.is_running())
         .collect();
     let hosts: Vec<ssh::Host> = running.iter().copied().map(ssh::Host::from).collect();
     for (host, tried) in client.on_each(&hosts, |host| client.login(host)).await {

@@ -19,9 +19,10 @@ use crate::domain::{
 /// Longest summary, in characters: one line of help on a phone.
 const LONGEST_SUMMARY: usize = 120;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "summary",
     "changes",
+    "records",
     "role",
     "confirm",
     "expires",
@@ -79,6 +80,9 @@ fn command(top: &Section<'_>, file: &str, name: CommandName, text: &str) -> Opti
         "say whether it changes anything outside habops' own records: true or false",
     );
     let changes = top.yes_or_no("changes").map(|changes| changes.value);
+    let records = top
+        .yes_or_no("records")
+        .is_some_and(|records| records.value);
     let args = arguments::read(top);
     let role = role(top);
     let confirm = confirm(top, &args);
@@ -128,6 +132,7 @@ fn command(top: &Section<'_>, file: &str, name: CommandName, text: &str) -> Opti
             name,
             summary: summary?,
             changes: changes?,
+            records,
             role: role?,
             confirm: confirm?,
             expires,

@@ -32,7 +32,7 @@ pub struct Need {
 }
 
 /// What each feature needs. A method may stand in several rows: then it takes all their scopes.
-pub const NEEDS: [Need; 20] = [
+pub const NEEDS: [Need; 19] = [
     Need {
         scope: "commands",
         methods: &[],
@@ -113,11 +113,6 @@ pub const NEEDS: [Need; 20] = [
         reason: "roles that are made of a user group",
     },
     Need {
-        scope: "reactions:write",
-        methods: &["reactions.add"],
-        reason: "a sign on the message that was understood",
-    },
-    Need {
         scope: "reactions:read",
         methods: &[],
         reason: "a message marked with the emoji goes onto the timeline",
@@ -134,8 +129,8 @@ pub const NEEDS: [Need; 20] = [
     },
     Need {
         scope: "",
-        methods: &["auth.test", "chat.getPermalink", "views.open"],
-        reason: "who habops is, links to its messages, and the shortcut's form take no scope",
+        methods: &["auth.test", "views.open"],
+        reason: "who habops is and the shortcut's form take no scope",
     },
 ];
 

@@ -71,7 +71,8 @@ pub(super) fn read(section: &Section<'_>, args: &[At<ArgSpec>]) -> Option<Query>
     let scope = section
         .text("scope")
         .and_then(|word| scope(section, &word, database));
-    let key = section.text("key");
+    let said = section.text("key");
+    let key = said.or_else(|| first_that_fits(scope?, section.line, args));
     if let Some(scope) = scope {
         shard_key(section, scope, key.as_ref(), args);
     }
@@ -145,27 +146,45 @@ fn scope(
     Some(*scope)
 }
 
+/// The kinds of argument that can pick a shard.
+fn kinds_of_key(scope: QueryScope) -> &'static [ArgKind] {
+    match scope {
+        QueryScope::ByName => &[ArgKind::Text, ArgKind::Choice, ArgKind::Ident],
+        QueryScope::ById => &[ArgKind::Integer],
+        QueryScope::All | QueryScope::Shard0 => &[],
+    }
+}
+
+/// Where no key is named: the first argument that can be it.
+fn first_that_fits(scope: QueryScope, line: usize, args: &[At<ArgSpec>]) -> Option<At<String>> {
+    let kinds = kinds_of_key(scope);
+    let found = args.iter().map(|arg| &arg.value).find(|arg| {
+        kinds.contains(&arg.kind) && !arg.many && (!arg.optional || arg.default.is_some())
+    })?;
+    Some(At {
+        value: found.name.clone(),
+        line,
+    })
+}
+
 fn shard_key(
     section: &Section<'_>,
     scope: QueryScope,
     key: Option<&At<String>>,
     args: &[At<ArgSpec>],
 ) {
-    let wanted: &[ArgKind] = match scope {
-        QueryScope::ByName => &[ArgKind::Text, ArgKind::Choice, ArgKind::Ident],
-        QueryScope::ById => &[ArgKind::Integer],
-        QueryScope::All | QueryScope::Shard0 => {
-            if let Some(key) = key {
-                section.fault(key.line, "key", "only by-name and by-id have a key");
-            }
-            return;
+    let wanted = kinds_of_key(scope);
+    if wanted.is_empty() {
+        if let Some(key) = key {
+            section.fault(key.line, "key", "only by-name and by-id have a key");
         }
-    };
+        return;
+    }
     let Some(key) = key else {
         return section.fault(
             section.line,
             "key",
-            "missing; the argument whose value picks the shard",
+            "missing; no argument can pick the shard: by-name takes a text, choice or ident, by-id an integer",
         );
     };
     let kinds: Vec<&str> = wanted.iter().map(|kind| kind_word(*kind)).collect();

@@ -1,6 +1,12 @@
 //! `start`, `check`, `do`: the bot, what it needs, and its hands at a terminal.
 
-use std::{io::IsTerminal as _, sync::Arc};
+use std::{
+    io::IsTerminal as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::Context as _;
 use habops::{
@@ -43,13 +49,21 @@ pub async fn start(config: Config) -> Result<Ending, Fault> {
     let listeners = app::Listeners::bind(&config)
         .await
         .map_err(|error| Fault::usage(format!("{error:#}")))?;
-    app::start(config, listeners, stop, || {
+    let was_ready = Arc::new(AtomicBool::new(false));
+    let ready = Arc::clone(&was_ready);
+    app::start(config, listeners, stop, move || {
+        ready.store(true, Ordering::Relaxed);
         tracing::info!("ready: commands are accepted");
     })
     .await
     .map_err(|error| Fault {
         said: format!("{error:#}"),
-        code: 2,
+        // What fails later is not for the configuration to mend.
+        code: if was_ready.load(Ordering::Relaxed) {
+            1
+        } else {
+            2
+        },
     })?;
     Ok(Ending(0))
 }
@@ -107,11 +121,12 @@ pub async fn one(
         said: format!("{error:#}"),
         code: 2,
     })?;
+    app::note_files(&core).await;
     let clock = CancellationToken::new();
     let leases = tokio::spawn(watch::leases(core.store.clone(), clock.clone()));
     let asked = terminal::Asked {
+        json: json || words.iter().any(|word| word == "--json"),
         text: joined(words)?,
-        json,
         yes,
     };
     let went = terminal::run(

@@ -12,7 +12,7 @@ use habops::{
     app,
     catalogue::{Catalogue, docs},
     config,
-    sandbox::{Sandbox, datastore::Datastore},
+    sandbox::{Sandbox, datastore::Datastore, slack::Seed},
 };
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -86,6 +86,7 @@ pub async fn alone(args: SandboxArgs) -> Result<Ending, Fault> {
         listener,
         &args.dir,
         &this_program()?,
+        Seed::default(),
         completions()?,
         Datastore::start(&args.dir, stop.clone()).await?,
         stop.clone(),
@@ -116,6 +117,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending, Fault> {
         listener,
         &dir,
         &this_program()?,
+        Seed::default(),
         completions()?,
         datastore,
         sandbox_stop.clone(),

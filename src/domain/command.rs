@@ -24,6 +24,8 @@ pub struct CommandSpec {
     pub summary: String,
     /// Whether it changes anything outside habops' own records: a node, Builder, `PagerDuty`, a person's phone.
     pub changes: bool,
+    /// Whether it writes habops' own records: `records = true` in its file.
+    pub records: bool,
     /// The role it needs, by environment.
     pub role: ByEnvironment<Role>,
     /// Who must say yes first, by environment.
@@ -46,6 +48,13 @@ pub struct CommandSpec {
     pub file: String,
     /// sha256 of that file, for the audit.
     pub sha256: String,
+}
+
+impl CommandSpec {
+    /// Whether it does more than look: a change, be it of habops' own records.
+    pub fn is_more_than_a_look(&self) -> bool {
+        self.changes || self.records
+    }
 }
 
 /// What runs when the command is cleared.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     actor::Actor,
-    ids::{ChannelId, MessageTs, OfferId, OperationId},
+    ids::{ChannelId, IncidentId, MessageTs, OfferId, OperationId},
     journey::Redacted,
     output::{Action, Output},
     paging,
@@ -101,6 +101,13 @@ pub enum Signal {
     Expired {
         /// The operation that waited.
         operation: OperationId,
+    },
+    /// Slack will not show something that nobody was told of yet.
+    Undelivered,
+    /// The incident's card shows a state that the incident has left.
+    Behind {
+        /// Which incident.
+        incident: IncidentId,
     },
     /// The process that worked on it has not renewed its lease.
     Lapsed {

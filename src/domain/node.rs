@@ -24,6 +24,13 @@ pub struct Node {
     pub ec2: Option<InstanceState>,
 }
 
+impl Node {
+    /// Whether it can be asked anything: it runs, or nobody says that it does not.
+    pub fn is_running(&self) -> bool {
+        self.ec2.as_ref().is_none_or(|ec2| ec2.state == "running")
+    }
+}
+
 /// What EC2 says of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceState {

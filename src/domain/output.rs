@@ -94,6 +94,11 @@ pub enum Part {
         /// What would be typed after `/habops`.
         command: String,
     },
+    /// The same again for what failed or was not reached: a Retry button in Slack, a line to type in a terminal. The pipeline adds it.
+    Retry {
+        /// What would be typed after `/habops`.
+        command: String,
+    },
     /// A place to look.
     Link {
         /// What is there.
@@ -336,7 +341,7 @@ impl Output {
                     change(label);
                     change(command);
                 }
-                Part::Undo { command } => change(command),
+                Part::Undo { command } | Part::Retry { command } => change(command),
                 Part::Link { label, url } => {
                     change(label);
                     change(url);

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::redact::Rules;
+
 /// One of PagerDuty's incidents, as far as it is known here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PagerDutyIncident {
@@ -41,6 +43,16 @@ impl PagerDutyIncident {
             id: id.into(),
             ..Self::default()
         }
+    }
+
+    /// The same without secrets in what people wrote.
+    fn redacted(mut self, rules: &Rules) -> Self {
+        let names = self.service.iter_mut().map(|service| &mut service.name);
+        let texts = self.title.iter_mut().chain(names);
+        for text in texts.chain(&mut self.assignees) {
+            *text = rules.redact(text).0.into_owned();
+        }
+        self
     }
 
     /// Whether it is over, as far as is known.
@@ -199,6 +211,17 @@ impl Kind {
 }
 
 impl Event {
+    /// The same without secrets in what people wrote: it is kept for ever (law 10).
+    #[must_use]
+    pub fn redacted(mut self, rules: &Rules) -> Self {
+        let whom = self.whom.iter_mut().map(|whom| &mut whom.name);
+        for text in self.text.iter_mut().chain(&mut self.by).chain(whom) {
+            *text = rules.redact(text).0.into_owned();
+        }
+        self.incident = self.incident.redacted(rules);
+        self
+    }
+
     /// One line for people: `acknowledged by Tenex Engineer`.
     pub fn line(&self) -> String {
         let by = self

@@ -78,7 +78,8 @@ pub fn lasted(from: Timestamp, to: Timestamp) -> String {
 pub fn is_about_the_record(operation: &Operation) -> bool {
     operation.command.as_ref().is_none_or(|name| {
         let name = name.as_str();
-        name.starts_with("incident ")
+        // Acknowledging or resolving in PagerDuty is a change, and part of the story.
+        (name.starts_with("incident ") && !operation.changes)
             || ["help", "recap", "approvals", "audit", "why", "self"].contains(&name)
     })
 }

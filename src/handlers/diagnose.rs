@@ -58,15 +58,12 @@ impl Handler for Diagnose {
         let targets: Vec<Host> = look.asked.nodes.iter().map(Host::from).collect();
         let reads = |host| reading::read(look, host, args.since);
         let mut answers = std::pin::pin!(look.clients.ssh.fan_out(&targets, reads));
-        let mut read: Vec<(&Node, Read<'_>)> = Vec::with_capacity(targets.len());
-        for node in &look.asked.nodes {
-            let Some((_, answer)) = answers.next().await else {
-                break;
-            };
-            read.push((node, answer));
-            work.report(Output::new(Status::Running, progress(&read, targets.len())));
+        let mut read = hosts::Awaited::of(&targets);
+        while let Some((at, answer)) = answers.next().await {
+            read.answered(at, (&look.asked.nodes[at], answer));
+            work.report(Output::new(Status::Running, progress(&read)));
         }
-        Ok(diagnosis(&read, args.since, look).into())
+        Ok(diagnosis(&read.all(), args.since, look).into())
     }
 
     fn by_hand(plan: &Args, look: &Look) -> Vec<String> {
@@ -82,18 +79,17 @@ impl Handler for Diagnose {
     }
 }
 
-/// `12 of 40 journals read, known issues on 2 nodes so far`.
-fn progress(read: &[(&Node, Read<'_>)], nodes: usize) -> String {
+/// `12 of 40 nodes have answered, known issues on 2 of them`.
+fn progress(read: &hosts::Awaited<'_, (&Node, Read<'_>)>) -> String {
     let is_ill = |read: &Read<'_>| match read {
         Read::Searched { found, .. } => found.iter().any(|sighting| sighting.reached),
         Read::Unread { .. } => false,
     };
-    let ill = read.iter().filter(|(_, answer)| is_ill(answer)).count();
-    let done = format!("{} of {nodes} journals read", read.len());
+    let ill = read.so_far().filter(|(_, answer)| is_ill(answer)).count();
+    let standing = read.standing();
     match ill {
-        0 => done,
-        1 => format!("{done}, known issues on 1 node so far"),
-        ill => format!("{done}, known issues on {ill} nodes so far"),
+        0 => standing,
+        ill => format!("{standing}; known issues on {ill} so far"),
     }
 }
 

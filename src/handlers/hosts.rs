@@ -1,9 +1,65 @@
 //! What a person would type for a node, and how one that did not answer stands in its row.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use crate::{
-    clients::ssh::{Command, Error, Phase},
-    domain::{node::Node, output::HostState},
+    clients::ssh::{Command, Error, Host, Phase},
+    domain::{
+        node::{Fleet, Node},
+        output::HostState,
+    },
 };
+
+/// How many nodes that are still waited for are named.
+const MOST_NAMED: usize = 3;
+
+/// What came of each host, filled in as they answer.
+pub struct Awaited<'a, T> {
+    hosts: &'a [Host],
+    answers: Vec<Option<T>>,
+}
+
+impl<'a, T> Awaited<'a, T> {
+    /// Nobody has answered yet.
+    pub fn of(hosts: &'a [Host]) -> Self {
+        Self {
+            hosts,
+            answers: hosts.iter().map(|_| None).collect(),
+        }
+    }
+
+    /// The host at that place has answered.
+    pub fn answered(&mut self, at: usize, answer: T) {
+        self.answers[at] = Some(answer);
+    }
+
+    /// What is there so far, in the order of the hosts.
+    pub fn so_far(&self) -> impl Iterator<Item = &T> {
+        self.answers.iter().flatten()
+    }
+
+    /// `17 of 18 nodes have answered; waiting for live-builder-api-0`: the last ones by name, for whoever wonders what hangs.
+    pub fn standing(&self) -> String {
+        let all = self.hosts.len();
+        let hosts = self.hosts.iter().zip(&self.answers);
+        let waits: Vec<&str> = hosts
+            .filter(|(_, answer)| answer.is_none())
+            .map(|(host, _)| host.name.as_str())
+            .collect();
+        let standing = format!("{} of {all} nodes have answered", all - waits.len());
+        if waits.is_empty() || waits.len() > MOST_NAMED {
+            return standing;
+        }
+        format!("{standing}; waiting for {}", waits.join(", "))
+    }
+
+    /// All answers, in the order of the hosts.
+    pub fn all(self) -> Vec<T> {
+        self.answers.into_iter().flatten().collect()
+    }
+}
 
 /// `ssh live-builder-api-0 'sudo -n hab sup status'`; nothing where the command cannot be quoted.
 pub fn by_hand(node: &Node, command: &Command) -> Option<String> {
@@ -23,10 +79,26 @@ pub fn piped(commands: &[Command]) -> Option<String> {
     Some(lines.ok()?.join(" | "))
 }
 
+/// Why the list of nodes may be wrong, and how old it is; nothing where EC2 was read.
+pub fn stale(fleet: &Fleet, now: Timestamp) -> Option<String> {
+    let why = fleet.stale.as_ref()?;
+    let age = |at: Timestamp| {
+        let seconds = now.duration_since(at).as_secs();
+        let old = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        format!(
+            " The list is {} old, from {}.",
+            humantime::format_duration(old),
+            at.strftime("%Y-%m-%d %H:%M:%S UTC")
+        )
+    };
+    let age = fleet.read_at.map(age).unwrap_or_default();
+    Some(format!("EC2 cannot be read: {why}.{age}"))
+}
+
 /// Why a node need not be asked: EC2 says that it does not run.
 pub fn not_running(node: &Node) -> Option<String> {
-    let state = &node.ec2.as_ref()?.state;
-    (state != "running").then(|| format!("{state} in EC2"))
+    let ec2 = node.ec2.as_ref().filter(|_| !node.is_running())?;
+    Some(format!("{} in EC2", ec2.state))
 }
 
 /// How a node that did not answer stands in its row, and the shortest true line: the row names the node already.

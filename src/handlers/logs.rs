@@ -61,16 +61,13 @@ impl Handler for Logs {
         let ssh = &look.clients.ssh;
         let mut answers =
             std::pin::pin!(ssh.fan_out(&targets, |host| journal::read(look, host, query)));
-        let mut told = Vec::with_capacity(targets.len());
-        while let Some((_, answer)) = answers.next().await {
-            told.push(answer);
-            let title = format!(
-                "{target}: {} of {} nodes have answered",
-                told.len(),
-                targets.len()
-            );
+        let mut told = hosts::Awaited::of(&targets);
+        while let Some((at, answer)) = answers.next().await {
+            told.answered(at, answer);
+            let title = format!("{target}: {}", told.standing());
             work.report(Output::new(Status::Running, title));
         }
+        let told = told.all();
         Ok(answer::output(plan.plan(), look, &told).into())
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -43,11 +44,24 @@ impl Handler for Services {
         let asked = look.clients.ssh.on_each(&targets, |host| ask(look, host));
         let (mut rows, mut nodes, mut silent) = (Vec::new(), Vec::new(), Silent::default());
         for (host, (outcome, services, why)) in asked.await {
-            rows.extend(services.iter().map(|service| row(&host.name, service)));
+            rows.extend(services.iter().map(|service| {
+                Row {
+                    is_up: service.state == ServiceState::Up
+                        && service
+                            .desired
+                            .as_ref()
+                            .is_none_or(|it| *it == service.state),
+                    cells: cells(&host.name, service),
+                }
+            }));
             nodes.push(outcome);
             silent.add(&host.name, why);
         }
-        Ok(output(rows, nodes).text_of(silent.line()).into())
+        let fleet = look.clients.fleet.snapshot().await;
+        Ok(output(rows, nodes)
+            .text_of(silent.line())
+            .text_of(hosts::stale(&fleet, Timestamp::now()))
+            .into())
     }
 
     fn by_hand(_plan: &Args, look: &Look) -> Vec<String> {
@@ -136,7 +150,8 @@ fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome,
         Report::NotLoaded => (
             outcome(
                 HostState::Failed,
-                "that package is not loaded (exit 2)".to_owned(),
+                "nothing is loaded (exit 2): `sudo hab svc load <ident>` loads a package"
+                    .to_owned(),
             ),
             Vec::new(),
         ),
@@ -158,7 +173,13 @@ fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome,
     }
 }
 
-fn row(node: &str, service: &Service) -> Vec<String> {
+/// A service in the table; up only where it is meant to be.
+struct Row {
+    is_up: bool,
+    cells: Vec<String>,
+}
+
+fn cells(node: &str, service: &Service) -> Vec<String> {
     let none = || "–".to_owned();
     let mut ident = service.ident.split('/').skip(2);
     vec![
@@ -181,13 +202,13 @@ fn row(node: &str, service: &Service) -> Vec<String> {
     ]
 }
 
-fn output(mut rows: Vec<Vec<String>>, nodes: Vec<HostOutcome>) -> Output {
-    let down = rows.iter().filter(|row| row[2] != "up").count();
+fn output(mut rows: Vec<Row>, nodes: Vec<HostOutcome>) -> Output {
+    let down = rows.iter().filter(|row| !row.is_up).count();
     let failed = nodes
         .iter()
         .filter(|node| node.state != HostState::Done)
         .count();
-    rows.sort_by_key(|row| row[2] == "up");
+    rows.sort_by_key(|row| row.is_up);
     let title = match (rows.len(), down) {
         (0, _) => "No service was found".to_owned(),
         (total, 0) => format!("All {total} services are up"),
@@ -203,6 +224,7 @@ fn output(mut rows: Vec<Vec<String>>, nodes: Vec<HostOutcome>) -> Output {
         let columns = ["node", "service", "state", "for", "pid", "group", "release"]
             .map(str::to_owned)
             .to_vec();
+        let rows = rows.into_iter().map(|row| row.cells).collect();
         output = output.with(Part::Table { columns, rows });
     }
     output.with(Part::Hosts(nodes))

@@ -53,29 +53,32 @@ impl Handler for Status {
     async fn run(_plan: &Cleared<Args>, work: &Work) -> Result<Outcome> {
         let look = &work.look;
         let nodes = &look.asked.nodes;
-        let running: Vec<&Node> = nodes.iter().filter(|node| is_running(node)).collect();
+        let running: Vec<&Node> = nodes.iter().filter(|node| node.is_running()).collect();
         let targets: Vec<Host> = running.iter().copied().map(Host::from).collect();
         let ssh = &look.clients.ssh;
         let mut answers = std::pin::pin!(ssh.fan_out(&targets, |host| ask(look, host)));
-        let mut rows: Vec<(u8, HostOutcome)> = nodes
+        let stopped: Vec<(u8, HostOutcome)> = nodes
             .iter()
-            .filter(|node| !is_running(node))
+            .filter(|node| !node.is_running())
             .map(not_running)
             .collect();
-        let (mut at, mut silent) = (0, Silent::default());
-        while let Some((host, answer)) = answers.next().await {
+        let mut rows = hosts::Awaited::of(&targets);
+        let mut silent = Silent::default();
+        while let Some((at, answer)) = answers.next().await {
             let answer = answer.map(|(reading, why)| {
-                silent.add(&host.name, why);
+                silent.add(running[at].name.as_str(), why);
                 reading
             });
-            rows.push(row(running[at], answer));
-            at += 1;
-            work.report(Output::new(
-                Ended::Running,
-                format!("{at} of {} nodes have answered", running.len()),
-            ));
+            rows.answered(at, row(running[at], answer));
+            // Whoever reads it need not wait for the one that hangs.
+            let so_far = rows.so_far().chain(&stopped).cloned();
+            work.report(
+                Output::new(Ended::Running, rows.standing())
+                    .with(Part::Hosts(worst_first(so_far.collect()))),
+            );
         }
-        rows.sort_by(|(one, a), (other, b)| one.cmp(other).then_with(|| a.node.cmp(&b.node)));
+        let mut rows = rows.all();
+        rows.extend(stopped);
         let fleet = look.clients.fleet.snapshot().await;
         Ok(output(rows, &fleet).text_of(silent.line()).into())
     }
@@ -131,10 +134,6 @@ async fn ask(look: &Look, host: &Host) -> std::result::Result<(Reading, Option<S
     };
     reading.services = services;
     Ok((reading, why))
-}
-
-fn is_running(node: &Node) -> bool {
-    node.ec2.as_ref().is_none_or(|ec2| ec2.state == "running")
 }
 
 fn not_running(node: &Node) -> (u8, HostOutcome) {
@@ -272,45 +271,39 @@ fn facts(node: &Node, reading: Option<&Reading>) -> Vec<(String, String)> {
     ]
 }
 
+fn worst_first(mut rows: Vec<(u8, HostOutcome)>) -> Vec<HostOutcome> {
+    rows.sort_by(|(one, a), (other, b)| one.cmp(other).then_with(|| a.node.cmp(&b.node)));
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
 fn output(rows: Vec<(u8, HostOutcome)>, fleet: &Fleet) -> Output {
     let total = rows.len();
     let well = rows.iter().filter(|(rank, _)| *rank >= 3).count();
+    let rows = worst_first(rows);
     let reached = rows
         .iter()
-        .filter(|(_, row)| row.state == HostState::Done)
+        .filter(|row| row.state == HostState::Done)
         .count();
     let title = match rows.first() {
-        Some((rank, worst)) if *rank < 3 => {
+        Some(worst) if well < total => {
             format!("{well} of {total} nodes are up; worst: {}", in_short(worst))
         }
-        _ if total == 1 => format!("{} is up", rows[0].1.node),
+        Some(only) if total == 1 => format!("{} is up", only.node),
         _ => format!("All {total} nodes are up"),
     };
     // A node that EC2 has stopped was not tried, so it did not fail.
     let tried = rows
         .iter()
-        .filter(|(_, row)| row.state != HostState::Skipped)
+        .filter(|row| row.state != HostState::Skipped)
         .count();
     let status = match reached {
         all if all == tried => Ended::Done,
         0 => Ended::Failed,
         _ => Ended::Partly,
     };
-    let mut output = Output::new(status, title)
-        .with(Part::Hosts(rows.into_iter().map(|(_, row)| row).collect()));
-    if let Some(stale) = &fleet.stale {
-        let since = fleet
-            .read_at
-            .map(|at| {
-                format!(
-                    " The list is from {}.",
-                    at.strftime("%Y-%m-%d %H:%M:%S UTC")
-                )
-            })
-            .unwrap_or_default();
-        output = output.text(format!("EC2 cannot be read: {stale}.{since}"));
-    }
-    output
+    let output = Output::new(status, title).with(Part::Hosts(rows));
+    let stale = hosts::stale(fleet, Timestamp::now());
+    output.text_of(stale)
 }
 
 /// The node and what is wrong with it: the reason in full and the advice stand in the table, and are too long for a title.

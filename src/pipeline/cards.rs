@@ -28,6 +28,8 @@ impl Pipeline {
     pub(super) async fn refresh_card(&self, incident: Option<IncidentId>) {
         let Some(id) = incident else { return };
         let refreshed = async {
+            // One at a time, so that what was read first is not wished last.
+            let _turn = self.parts.cards.lock().await;
             let Some(incident) = self.parts.store.incident(id).await? else {
                 return anyhow::Ok(());
             };

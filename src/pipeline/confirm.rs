@@ -85,6 +85,7 @@ impl Pipeline {
             nodes: Some(authorized.nodes().to_vec()),
             incident: operation.incident,
             answer: planned.routed().answer().cloned(),
+            fence: Some(case.fence),
             changes: Some(spec.changes),
             proposal: Some(stored.clone()),
             events: vec![event],
@@ -245,23 +246,21 @@ impl Pipeline {
             proposal: Some(stored),
             ..operation
         });
-        self.parts
-            .tasks
-            .spawn(self.clone().run_approved(approved, cleared));
+        self.run_approved(approved, cleared);
         Ok(Output::new(Status::Done, format!("{id} approved")))
     }
 
-    /// Boxed, because what runs may itself decide: `approve op-17` is a command like any other.
-    fn run_approved(
-        self,
-        approved: Case,
-        cleared: Cleared<serde_json::Value>,
-    ) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            if let Err(failure) = self.execute(&approved, State::Approved, cleared).await {
-                self.end_badly(&approved, failure).await;
+    fn run_approved(&self, approved: Case, cleared: Cleared<serde_json::Value>) {
+        let pipeline = self.clone();
+        let operation = approved.operation.clone();
+        // Boxed, because what runs may itself decide: `approve op-17` is a command like any other.
+        let run: BoxFuture<'static, ()> = Box::pin(async move {
+            let ran = pipeline.execute(&approved, State::Approved, cleared).await;
+            if let Err(failure) = ran {
+                pipeline.end_badly(&approved, failure).await;
             }
-        })
+        });
+        self.travel(&operation, run);
     }
 
     async fn say_no(&self, operation: &Operation, by: &Standing) -> Result<Output, Failure> {

@@ -7,16 +7,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow};
+use backon::{ExponentialBuilder, Retryable as _};
 use futures_util::FutureExt as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Case, Pipeline, outbox::Seen};
 use crate::{
@@ -34,17 +35,24 @@ use crate::{
         routing::Route,
     },
     handlers::{Fence, Secrets, Work},
-    store::{Change, End},
+    store::{Change, End, Stepped},
 };
 
 /// A command that has not ended by then shows that it runs; an earlier end is posted once.
 const SHOWS_AFTER: Duration = Duration::from_secs(1);
 /// How often progress is written as a wish, at most. The poster edits no oftener than every three seconds anyway.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// A change that took this long is watched by nobody any more: its end is also a reply, of which Slack notifies, as it does not of
+/// an edit.
+const NOTIFIES_AFTER: Duration = Duration::from_mins(1);
 /// A look that ends by itself when it is stopped has this long to say what it found.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Longest a look may run. A change is bounded by its own steps.
 const LONGEST_LOOK: Duration = Duration::from_mins(15);
+/// Between two tries to write an end, at first and at most; and how long it is tried.
+const WRITE_AGAIN: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const WRITE_WITHIN: Duration = Duration::from_mins(10);
 
 impl Pipeline {
     /// Runs it, and writes what came of it.
@@ -91,6 +99,7 @@ impl Pipeline {
             self.fence(operation.id, case.fence),
             self.door(operation.id, case.fence),
         );
+        let began = Instant::now();
         let has_lines = !deed.by_hand(cleared.plan(), &work.look).is_empty();
         let mut ran = pin!(AssertUnwindSafe(deed.run(&cleared, &work)).catch_unwind());
         let outcome = if changes {
@@ -136,6 +145,7 @@ impl Pipeline {
             changes,
             by_hand: (has_lines && !parsed.flags().by_hand).then(|| by_hand(parsed)),
             removed: secrets.removed(),
+            took: began.elapsed(),
         };
         self.end(done, State::Running, outcome)
             .await
@@ -199,6 +209,7 @@ impl Pipeline {
             Vec::new()
         };
         let change = Change {
+            fence: Some(case.fence),
             environments: Some(authorized.environments().clone()),
             nodes: Some(authorized.nodes().to_vec()),
             incident: operation.incident,
@@ -299,7 +310,7 @@ impl Pipeline {
     /// A run that was refused or broke: told once in the log, counted, and said.
     async fn fell_short(&self, operation: &Operation, failure: &Failure) -> Outcome {
         match failure {
-            Failure::Broken(broken) => tracing::error!("{} broke: {broken:#}", operation.id),
+            Failure::Broken(broken) => error!("{} broke: {broken:#}", operation.id),
             Failure::Refused(refusal) => {
                 self.parts.counts.refusals.count(&[refusal.kind.word()]);
             }
@@ -357,21 +368,24 @@ impl Pipeline {
         Ok(outcome)
     }
 
-    /// Writes the end of something that never ran, or that another process left behind.
+    /// Writes the end of something that never ran, or that another process left behind, if it still stands in `only_from`. Whether
+    /// this was its end.
     pub(super) async fn write_end(
         &self,
         case: &Case,
+        only_from: Option<State>,
         state: State,
         output: Output,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let now = self
             .parts
             .store
             .operation(case.operation.id)
             .await
             .context("cannot read the operation")?;
-        let Some(operation) = now.filter(|operation| !operation.state.is_end()) else {
-            return Ok(());
+        let may_end = |now: State| only_from.map_or(!now.is_end(), |from| now == from);
+        let Some(operation) = now.filter(|operation| may_end(operation.state)) else {
+            return Ok(false);
         };
         let operation = self.of_its_incident(operation);
         let redacted = self.redacted(output).await;
@@ -409,18 +423,36 @@ impl Pipeline {
             timeline,
             ..End::new(state, redacted)
         };
-        let written = self
-            .parts
-            .store
-            .finish(operation.id, from, case.fence, end)
-            .await
-            .context("cannot write the end")?;
+        let written = self.finish(operation.id, from, case.fence, end).await?;
         if written.won() {
             self.count_end(&operation, state);
         }
         self.refresh_card(operation.incident).await;
         self.attended(&operation);
-        Ok(())
+        Ok(written.won())
+    }
+
+    /// Writes an end; while the store cannot be written it is tried again, so that what was done is not told as what it was not. What
+    /// cannot be written for so long is left to recovery.
+    async fn finish(
+        &self,
+        id: OperationId,
+        from: State,
+        fence: u64,
+        end: End,
+    ) -> anyhow::Result<Stepped> {
+        let again = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(WRITE_AGAIN)
+            .with_max_delay(LONGEST_PAUSE)
+            .without_max_times()
+            .with_total_delay(Some(WRITE_WITHIN));
+        let write = || self.parts.store.finish(id, from, fence, end.clone());
+        let written = write
+            .retry(again)
+            .when(|error| error.may_pass() && !self.parts.stop.is_cancelled())
+            .notify(|error, pause| warn!("the end of {id} is written again in {pause:?}: {error}"));
+        written.await.context("cannot write the end")
     }
 
     /// A machine's operation names its incident in its words; until it is routed its row does not.
@@ -441,13 +473,21 @@ impl Pipeline {
         let state = end_state(outcome.output.status);
         let mut operation = operation.clone();
         let mut seen = done.seen.clone();
+        if let Some(routed) = done.routed.filter(|_| !outcome.effects.is_empty()) {
+            let spec = routed.authorized().parsed().spec();
+            if !spec.is_more_than_a_look() {
+                error!(
+                    "{} writes records and its file does not say `records = true`",
+                    spec.name
+                );
+            }
+        }
         let (effects, mut wishes) = self
             .effects(&mut operation, &mut seen, outcome.effects, done.open)
             .await;
         let mut output = outcome.output.text_of(approved(&operation));
         if can_be_retried(state, &output) && operation.whence.place().is_some() {
-            output.parts.push(Part::Next {
-                label: "Retry what failed".to_owned(),
+            output.parts.push(Part::Retry {
                 command: format!("retry {}", operation.id),
             });
         }
@@ -466,6 +506,9 @@ impl Pipeline {
             offers.extend(offer);
         }
         wishes.extend(shown);
+        if done.changes && done.took >= NOTIFIES_AFTER {
+            wishes.extend(self.notice(&operation, state, &seen, &redacted));
+        }
         if !done.case.told_where && state != State::Refused {
             wishes.extend(self.link(&operation, done.routed, done.open));
         }
@@ -486,11 +529,8 @@ impl Pipeline {
             ..End::new(state, redacted)
         };
         let written = self
-            .parts
-            .store
             .finish(operation.id, from, done.case.fence, end)
-            .await
-            .context("cannot write the end")?;
+            .await?;
         if written.won() {
             self.count_end(&operation, state);
             self.refresh_card(operation.incident).await;
@@ -519,6 +559,7 @@ struct Done<'a> {
     by_hand: Option<String>,
     /// Secrets that the handler removed by itself.
     removed: u64,
+    took: Duration,
 }
 
 /// What the progress of a running operation is told from.
@@ -583,7 +624,7 @@ fn can_be_retried(state: State, output: &Output) -> bool {
     };
     match state {
         State::Partly => true,
-        State::Cancelled => output.parts.iter().any(missed),
+        State::Failed | State::Cancelled => output.parts.iter().any(missed),
         _ => false,
     }
 }

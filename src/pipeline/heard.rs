@@ -66,6 +66,12 @@ impl Pipeline {
         }
         let mut keys = vec![key];
         keys.extend(signal.key());
+        let signal = match signal {
+            Signal::PagerDuty { event } => Signal::PagerDuty {
+                event: Box::new(event.redacted(&self.parts.rules)),
+            },
+            other => other,
+        };
         match self.parts.store.hear(keys, received, &signal).await {
             Ok(true) => {
                 self.attend();
@@ -182,6 +188,8 @@ impl Pipeline {
             // Never stored.
             Signal::Expired { .. }
             | Signal::Lapsed { .. }
+            | Signal::Behind { .. }
+            | Signal::Undelivered
             | Signal::ShiftChanged { .. }
             | Signal::HandoffUnaccepted { .. }
             | Signal::ShiftSoon { .. }

@@ -72,7 +72,7 @@ impl Pipeline {
         let plain = normalise(&typed.text);
         let (masked, secrets) = self.parts.rules.redact(&plain);
         let understood = if secrets > 0 {
-            Understood::Refused(Refusal::usage(
+            Understood::Refused(Refusal::denied(
                 "That holds a secret, so it was not run and is not kept. Anybody here may have seen it: revoke it. habops reads its own secrets from files.",
             ))
         } else if self.parts.tasks.len() >= MOST_JOURNEYS {
@@ -94,10 +94,17 @@ impl Pipeline {
                     said: None,
                 };
             }
-            Understood::Parsed(parsed) if typed.in_passing && is_more_than_a_look(&parsed) => {
+            Understood::Parsed(parsed)
+                if typed.in_passing && parsed.spec().is_more_than_a_look() =>
+            {
                 Understood::Refused(Refusal::usage(format!(
                     "`{text}` was mentioned in the middle of a sentence, so it was not run. To run it, begin the message with the mention."
                 )))
+            }
+            Understood::Parsed(parsed) if parsed.flags().json && typed.via != Via::Terminal => {
+                Understood::Refused(Refusal::usage(
+                    "`--json` is for the terminal: `habops do --json -- …`. Leave it out here.",
+                ))
             }
             understood => understood,
         };
@@ -161,7 +168,7 @@ impl Pipeline {
                     said,
                 }
             }
-            Ok(Accepted::Duplicate(_)) => Ack::Duplicate,
+            Ok(Accepted::Duplicate(before)) => self.heard_again(via, before).await,
             Err(unwritable) => {
                 error!("a command cannot be stored: {unwritable}");
                 self.unstored(&unwritable, operation(OperationId(0)), parsed)
@@ -229,13 +236,37 @@ impl Pipeline {
                     said: Some(output.output().clone()),
                 }
             }
-            Ok(Accepted::Duplicate(_)) => Ack::Duplicate,
+            Ok(Accepted::Duplicate(before)) => self.heard_again(via, before).await,
             Err(unwritable) => {
                 warn!("a refusal cannot be stored: {unwritable}");
                 Ack::Unstored {
                     said: output.output().clone(),
                     later: None,
                 }
+            }
+        }
+    }
+
+    /// Slack delivers again what it believes unacknowledged. A slash command that was refused at the door has its one answer in the
+    /// acknowledgement, which is lost then, so it is said again; everything else is answered by messages.
+    async fn heard_again(&self, via: Via, before: Option<OperationId>) -> Ack {
+        let (Via::Slash, Some(id)) = (via, before) else {
+            return Ack::Duplicate;
+        };
+        match self.parts.store.operation(id).await {
+            Ok(Some(Operation {
+                state: State::Refused,
+                command: None,
+                output: said @ Some(_),
+                ..
+            })) => Ack::Accepted {
+                operation: Some(id),
+                said,
+            },
+            Ok(_) => Ack::Duplicate,
+            Err(unreadable) => {
+                warn!("what {id} was answered cannot be read: {unreadable}");
+                Ack::Duplicate
             }
         }
     }
@@ -294,7 +325,7 @@ impl Pipeline {
     /// The memory cannot be written: say so; refuse a change, answer a look unrecorded (law 1).
     fn unstored(&self, unwritable: &Error, operation: Operation, parsed: Parsed) -> Ack {
         let why = format!("habops cannot write its memory, so nothing is recorded: {unwritable}");
-        if is_more_than_a_look(&parsed) {
+        if parsed.spec().is_more_than_a_look() {
             return Ack::Unstored {
                 said: Output::new(Status::Refused, why)
                     .text("Changes are refused until that is mended."),
@@ -352,7 +383,13 @@ impl Pipeline {
             fence,
             self.door(id, unheld),
         );
-        Ok(deed.run(&cleared, &work).await?.output)
+        let outcome = deed.run(&cleared, &work).await?;
+        if !outcome.effects.is_empty() {
+            return Err(
+                Refusal::not_now("It writes a record, which cannot be written now.").into(),
+            );
+        }
+        Ok(outcome.output)
     }
 
     fn accept_signal(&self, signal: Signal) {
@@ -361,6 +398,11 @@ impl Pipeline {
             let handled = match signal {
                 Signal::Expired { operation } => pipeline.expired(operation).await,
                 Signal::Lapsed { operation } => pipeline.recover(operation).await,
+                Signal::Undelivered => pipeline.tell_undelivered().await.map_err(Into::into),
+                Signal::Behind { incident } => {
+                    pipeline.refresh_card(Some(incident)).await;
+                    Ok(())
+                }
                 Signal::Waiting
                 | Signal::PagerDuty { .. }
                 | Signal::Joined { .. }
@@ -400,22 +442,4 @@ impl Pipeline {
             None => Ok(()),
         }
     }
-}
-
-/// Whether it changes anything, be it a record.
-fn is_more_than_a_look(parsed: &Parsed) -> bool {
-    parsed.spec().changes || writes_records(parsed.spec().name.as_str())
-}
-
-/// Commands that change nothing outside, yet are nothing but a record.
-fn writes_records(name: &str) -> bool {
-    ["approve", "deny", "cancel", "retry", "freeze", "unfreeze"].contains(&name)
-        || (name.starts_with("incident ")
-            && ![
-                "incident list",
-                "incident timeline",
-                "incident recap",
-                "incident export",
-            ]
-            .contains(&name))
 }

@@ -37,6 +37,7 @@ mod redact;
 mod route;
 mod soon;
 mod taken;
+mod undelivered;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -107,6 +108,8 @@ pub struct Parts {
     pub running: std::sync::Mutex<HashMap<OperationId, CancellationToken>>,
     /// Whose turn it is to deal with what was heard.
     pub hearing: Hearing,
+    /// Whose turn it is to bring a card up to date.
+    pub cards: tokio::sync::Mutex<()>,
     /// An incident as a document of that kind, `md`, `html` or `jsonl`.
     pub document: handlers::Document,
     /// Who is noted in the store under which name, so that it is written once.
@@ -197,17 +200,27 @@ impl Pipeline {
     /// Sends an operation on its way; its end is always written, whatever happens on it.
     fn depart(&self, case: Case) {
         let pipeline = self.clone();
-        let id = case.operation.id;
-        let span = info_span!("operation", %id, actor = %case.operation.actor, command = case.operation.command.as_ref().map(tracing::field::display));
-        let journey = async move {
-            let turns = Arc::clone(&pipeline.parts.turns);
-            let _turn = turns.acquire().await;
+        let operation = case.operation.clone();
+        self.travel(&operation, async move {
             // On the heap: it holds every stage's state at once.
             if let Err(failure) = Box::pin(pipeline.journey(&case)).await {
                 pipeline.end_badly(&case, failure).await;
             }
+        });
+    }
+
+    /// Runs a part of an operation's journey, under its name in the log and when it is its turn.
+    fn travel(&self, operation: &Operation, part: impl Future<Output = ()> + Send + 'static) {
+        let command = operation.command.as_ref().map(tracing::field::display);
+        let span = info_span!("operation", id = %operation.id, actor = %operation.actor, command);
+        let turns = Arc::clone(&self.parts.turns);
+        let at_work = self.parts.store.at_work(operation.id);
+        let in_turn = async move {
+            let _at_work = at_work;
+            let _turn = turns.acquire().await;
+            part.await;
         };
-        self.parts.tasks.spawn(journey.instrument(span));
+        self.parts.tasks.spawn(in_turn.instrument(span));
     }
 
     /// The drawing of design section 2.
@@ -248,7 +261,7 @@ impl Pipeline {
             }
         };
         let output = self.output_of(&failure, &id.to_string()).await;
-        if let Err(unwritten) = self.write_end(case, state, output).await {
+        if let Err(unwritten) = self.write_end(case, None, state, output).await {
             error!("the end of {id} cannot be written: {unwritten:#}");
         }
     }

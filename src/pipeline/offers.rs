@@ -1,5 +1,7 @@
 //! Buttons: each carries the opaque id of a stored offer, judged by whoever presses it, now.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use jiff::Timestamp;
 use tracing::{error, warn};
@@ -7,12 +9,12 @@ use tracing::{error, warn};
 use super::{Case, Pipeline, execute::entered_again, outbox::at_place};
 use crate::{
     domain::{
-        actor::Actor,
+        actor::{Actor, Standing},
         command::{ArgKind, CommandSpec, Commands},
         failure::{Failure, Refusal},
-        ids::OperationId,
+        ids::{Environment, OperationId},
         inbound::{Ack, Pressed, Typed, Via},
-        journey::Parsed,
+        journey::{Parsed, may},
         message::{About, Carrier, Lane, MessageKey, Wish},
         operation::{Offer, Operation, State},
         output::{Action, HostState, Output, Part, Status},
@@ -233,40 +235,44 @@ impl Pipeline {
         let standing = self.standing(actor).await;
         let parsed = self.parsed(&operation)?;
         if operation.actor != *actor {
-            crate::domain::journey::may(parsed.spec(), &operation.environments, &standing)?;
+            may_end(parsed.spec(), &operation.environments, &standing)?;
         }
         match operation.state {
-            State::Running | State::Approved => {
-                self.parts
-                    .store
-                    .request_cancel(id)
-                    .await
-                    .context("cannot ask it to stop")?;
-                let running = self
-                    .parts
-                    .running
-                    .lock()
-                    .ok()
-                    .and_then(|running| running.get(&id).cloned());
-                if let Some(stop) = running {
-                    stop.cancel();
-                }
-                Ok(Output::new(Status::Done, format!("{id} was asked to stop")))
-            }
-            State::Received | State::Awaiting | State::Choosing => {
+            State::Running | State::Approved => self.ask_to_stop(id).await,
+            waits @ (State::Received | State::Awaiting | State::Choosing) => {
                 let case = Case::again(operation);
                 let output = Output::new(
                     Status::Cancelled,
                     format!("Cancelled: {}", case.operation.text),
                 )
                 .text(format!("by {actor}"));
-                self.write_end(&case, State::Cancelled, output).await?;
-                Ok(Output::new(Status::Done, format!("{id} is cancelled")))
+                let ended = self
+                    .write_end(&case, Some(waits), State::Cancelled, output)
+                    .await?;
+                if ended {
+                    return Ok(Output::new(Status::Done, format!("{id} is cancelled")));
+                }
+                // It went on meanwhile, or another process has it in hand.
+                match self.existing(id).await?.state {
+                    ended if ended.is_end() => Err(over(id, ended)),
+                    _ => self.ask_to_stop(id).await,
+                }
             }
-            ended => {
-                Err(Refusal::not_now(format!("{id} has ended already: {}.", ended.word())).into())
-            }
+            ended => Err(over(id, ended)),
         }
+    }
+
+    /// Tells whoever runs it, here or in another process.
+    async fn ask_to_stop(&self, id: OperationId) -> Result<Output, Failure> {
+        let asked = self.parts.store.request_cancel(id).await;
+        if !asked.context("cannot ask it to stop")? {
+            return Err(over(id, self.existing(id).await?.state));
+        }
+        let running = self.parts.running.lock();
+        if let Some(stop) = running.ok().and_then(|running| running.get(&id).cloned()) {
+            stop.cancel();
+        }
+        Ok(Output::new(Status::Done, format!("{id} was asked to stop")))
     }
 
     async fn existing(&self, id: OperationId) -> Result<Operation, Failure> {
@@ -378,6 +384,30 @@ fn for_other_nodes(
             && but_for_nodes(&after) == but_for_nodes(&before);
         is_it.then_some(entered)
     })
+}
+
+fn over(id: OperationId, ended: State) -> Failure {
+    Refusal::not_now(format!("{id} has ended already: {}.", ended.word())).into()
+}
+
+/// Whether this person may end what another asked for. Before its environments are known it takes the role of each that it could be.
+fn may_end(
+    spec: &CommandSpec,
+    environments: &BTreeSet<Environment>,
+    by: &Standing,
+) -> Result<(), Refusal> {
+    if environments.is_empty()
+        && let Some(missing) = spec
+            .role
+            .values()
+            .into_iter()
+            .find(|role| !by.roles.contains(*role))
+    {
+        return Err(Refusal::denied(format!(
+            "Only its asker or somebody with the role {missing} may cancel it now."
+        )));
+    }
+    may(spec, environments, by)
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl Pipeline {
             _ => MessageKey::of_operation(operation.id, "answer"),
         };
         let mut wishes = vec![Wish {
-            key: key.clone(),
+            key,
             to: to.clone(),
             carrier: carrier.clone(),
             lane,
@@ -97,14 +97,7 @@ impl Pipeline {
             about: about.clone(),
         }];
         if carrier == Carrier::Message && state.is_end() {
-            let thread = match &to.thread {
-                Under::Channel => Under::Key(key),
-                thread => thread.clone(),
-            };
-            let below = Destination {
-                channel: to.channel.clone(),
-                thread,
-            };
+            let below = below(to, operation.id);
             for (number, (name, text)) in output.output().files().into_iter().enumerate() {
                 let title = Output::new(
                     output.output().status,
@@ -121,6 +114,26 @@ impl Pipeline {
             }
         }
         (wishes, offers)
+    }
+
+    /// The end in one line, as a reply of its own under the message that shows it in full.
+    pub(super) fn notice(
+        &self,
+        operation: &Operation,
+        state: State,
+        seen: &Seen,
+        output: &Redacted,
+    ) -> Option<Wish> {
+        let Seen::ByAll(to) = seen else { return None };
+        let Output { status, title, .. } = output.output();
+        Some(Wish {
+            key: MessageKey::of_operation(operation.id, "end"),
+            to: below(to, operation.id),
+            carrier: Carrier::Message,
+            lane: Lane::Verdict,
+            output: redact(Output::new(*status, title.clone()), &self.parts.rules),
+            about: self.about(operation, state),
+        })
     }
 
     /// The same for an operation out of the store.
@@ -184,7 +197,12 @@ impl Pipeline {
         redacted: &Redacted,
         operation: Option<OperationId>,
     ) -> (Redacted, Vec<Offer>) {
-        let is_button = |part: &Part| matches!(part, Part::Next { .. } | Part::Undo { .. });
+        let is_button = |part: &Part| {
+            matches!(
+                part,
+                Part::Next { .. } | Part::Undo { .. } | Part::Retry { .. }
+            )
+        };
         if !redacted.output().parts.iter().any(is_button) {
             return (redacted.clone(), Vec::new());
         }
@@ -195,6 +213,7 @@ impl Pipeline {
             let (label, action, command) = match part {
                 Part::Next { label, command } => (label.as_str(), Action::Next, command),
                 Part::Undo { command } => ("Undo", Action::Undo, command),
+                Part::Retry { command } => ("Retry what failed", Action::Retry, command),
                 _ => return true,
             };
             let mut offer = self.offer(action, operation, None);
@@ -279,6 +298,18 @@ impl Pipeline {
             expires_at,
             used_by: None,
         }
+    }
+}
+
+/// The thread that an operation's message stands in, or begins.
+fn below(to: &Destination, operation: OperationId) -> Destination {
+    let thread = match &to.thread {
+        Under::Channel => Under::Key(MessageKey::operation(operation)),
+        thread => thread.clone(),
+    };
+    Destination {
+        channel: to.channel.clone(),
+        thread,
     }
 }
 

@@ -6,21 +6,26 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::{Pipeline, heard::Dealing, outbox::destination_in};
+use super::{
+    Pipeline,
+    heard::Dealing,
+    outbox::{at_place, destination_in},
+};
 use crate::{
     domain::{
         actor::Actor,
-        ids::IncidentId,
+        ids::{IncidentId, OperationId},
         inbound::{Ack, Typed, Via},
         incident::{EntryKind, Incident, IncidentState, TimelineEntry},
         journal::ONLY_ERRORS,
         message::{About, Carrier, Lane, MessageKey, Wish},
-        output::{Output, Status},
+        operation::State,
+        output::{Output, Part, Status},
         paging::{Event, Kind, Named, PagerDutyIncident},
         parse::parse,
-        place::Whence,
+        place::{Place, Whence},
         target::Target,
         text::normalise,
     },
@@ -33,6 +38,8 @@ const STORM: Duration = Duration::from_mins(15);
 const LOOK_BACK: usize = 200;
 /// Triggers that get a line of their own on the timeline; in a storm the rest only count.
 const MOST_LINES: u64 = 50;
+/// How often an incident's opening is entered again after it was cut off or broke.
+const MOST_TRIES: usize = 3;
 /// Longest title, in characters.
 const LONGEST_TITLE: usize = 200;
 /// How long it may take to find out who a responder is in Slack, while everything else that was heard waits.
@@ -83,22 +90,77 @@ impl Pipeline {
         }
     }
 
-    /// Enters `incident open` once, and waits for its end.
+    /// Enters `incident open` once, and waits for its end. One that was cut off or broke is entered again: it writes records alone.
     async fn opens(&self, event: &Event) -> anyhow::Result<Dealing> {
         let page = &event.incident;
-        let key = format!("pagerduty:open:{}", page.id);
-        if let Some(operation) = self.parts.store.delivered(&key).await? {
-            let operation = self.parts.store.operation(operation).await?;
-            if operation.is_none_or(|operation| operation.state.is_end()) {
-                warn!("no incident could be opened for PagerDuty's {}", page.id);
-                return Ok(Dealing::nothing());
+        let mut key = format!("pagerduty:open:{}", page.id);
+        let mut tries = 0;
+        loop {
+            let Some(id) = self.parts.store.delivered(&key).await? else {
+                self.enters(key, self.opening(page)).await?;
+                break;
+            };
+            let operation = self.parts.store.operation(id).await?;
+            match operation.map(|operation| operation.state) {
+                Some(state) if !state.is_end() => break,
+                Some(State::Interrupted | State::Failed) if tries < MOST_TRIES => {
+                    tries += 1;
+                    key = format!("{key}:after:{id}");
+                }
+                _ => return Ok(Dealing::Done(Box::new(self.unopened(event, id).await))),
             }
-        } else {
-            self.enters(key, self.opening(page)).await?;
         }
         let mut waits = vec![format!("page:{}", page.id)];
         waits.extend(page.service.iter().map(|it| format!("service:{}", it.id)));
         Ok(Dealing::Later(waits))
+    }
+
+    /// Somebody is paged and there is no incident: said where habops lives, because nobody asked for it.
+    async fn unopened(&self, event: &Event, tried: OperationId) -> Dealt {
+        let page = &event.incident;
+        error!(
+            "no incident could be opened for PagerDuty's {}, see {tried}",
+            page.id
+        );
+        let Some(channel) = self.parts.settings.channel.clone() else {
+            return Dealt::default();
+        };
+        let output = Output::new(
+            Status::Failed,
+            format!("No incident could be opened for PagerDuty's {}", page.id),
+        )
+        .text(format!(
+            "{} `why {tried}` says what became of it.",
+            event.line()
+        ))
+        .with(Part::Next {
+            label: "Open one".to_owned(),
+            command: self.opening(page),
+        });
+        let redacted = self.redacted(output).await;
+        let (output, offers) = self.pressable(&redacted, None);
+        let about = About {
+            operation: None,
+            incident: None,
+            state: "failed".to_owned(),
+            actor: Actor::PagerDuty,
+            typed: format!("incident open --pd {}", page.id),
+            at: self.now(),
+            back_filled: false,
+        };
+        let wish = Wish {
+            key: MessageKey(format!("page:{}:unopened", page.id)),
+            to: at_place(&Place::channel(channel)),
+            carrier: Carrier::Message,
+            lane: Lane::Confirm,
+            output,
+            about,
+        };
+        Dealt {
+            wishes: vec![wish],
+            offers,
+            ..Dealt::default()
+        }
     }
 
     /// The command that opens an incident for it. What PagerDuty wrote is one quoted word; what cannot be one is left out.

@@ -25,6 +25,9 @@ impl Pipeline {
         let Some(operation) = operation.filter(|operation| !operation.state.is_end()) else {
             return Ok(());
         };
+        if self.parts.store.is_at_work(id) {
+            return Ok(()); // late in saying so, or the clock has jumped
+        }
         let Some(fence) = self
             .parts
             .store
@@ -67,7 +70,8 @@ impl Pipeline {
             )
             .await
             .context("cannot write the audit")?;
-        self.write_end(case, State::Interrupted, output).await?;
+        self.write_end(case, None, State::Interrupted, output)
+            .await?;
         Ok(())
     }
 }

@@ -119,6 +119,7 @@ impl Pipeline {
         let question = redact(question, &self.parts.rules);
         let (wishes, _) = self.only_to_asker(operation, State::Choosing, "which", &question);
         let change = Change {
+            fence: Some(case.fence),
             offers,
             wishes,
             waits_until: Some(expires),

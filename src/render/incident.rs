@@ -317,7 +317,11 @@ fn without_files(output: &Output) -> Output {
     output.parts.retain(|part| {
         !matches!(
             part,
-            Part::File { .. } | Part::Ask { .. } | Part::Next { .. } | Part::Undo { .. }
+            Part::File { .. }
+                | Part::Ask { .. }
+                | Part::Next { .. }
+                | Part::Undo { .. }
+                | Part::Retry { .. }
         )
     });
     output

@@ -189,6 +189,7 @@ impl Hand {
                 format!("Next: {}  ({})", self.typed(command), self.line(label))
             }
             Part::Undo { command } => format!("Undo: {}", self.typed(command)),
+            Part::Retry { command } => format!("Retry what failed: {}", self.typed(command)),
             Part::Link { label, url } => format!("{}: {}", self.line(label), self.line(url)),
             Part::Ask { question, choices } => self.ask(question, choices),
         }
@@ -274,7 +275,11 @@ impl Hand {
 fn is_one_line(part: &Part) -> bool {
     matches!(
         part,
-        Part::Next { .. } | Part::Undo { .. } | Part::Link { .. } | Part::File { .. }
+        Part::Next { .. }
+            | Part::Undo { .. }
+            | Part::Retry { .. }
+            | Part::Link { .. }
+            | Part::File { .. }
     )
 }
 

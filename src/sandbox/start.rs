@@ -21,7 +21,7 @@ use super::{
     fault::Fault,
     nodes::Nodes,
     pagerduty::PagerDuty,
-    slack::{Options, Slack},
+    slack::{Options, Seed, Slack},
 };
 
 /// The running miniature.
@@ -48,6 +48,7 @@ struct Addresses {
     pagerduty: String,
     /// Where habops is told of what happens in PagerDuty.
     webhooks: SocketAddr,
+    admin: SocketAddr,
 }
 
 const BOT_TOKEN: &str = "xoxb-sandbox";
@@ -58,12 +59,13 @@ const WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 
 impl Sandbox {
     /// Starts everything on loopback, Slack and the page on the given listener, and writes `dir/habops.toml`. `tool` is the
-    /// program that the nodes' commands are; `commands` is for the page's completion; the datastore was started by the caller, who may
-    /// have several miniatures on one.
+    /// program that the nodes' commands are; `seed` is who and what is in Slack, `commands` for the page's completion; the datastore was
+    /// started by the caller, who may have several miniatures on one.
     pub async fn start(
         listener: TcpListener,
         dir: &Path,
         tool: &Path,
+        seed: Seed,
         commands: Value,
         datastore: Option<Datastore>,
         stop: CancellationToken,
@@ -81,7 +83,7 @@ impl Sandbox {
         let (pagerduty_listener, pagerduty_url) = loopback().await?;
         let pagerduty =
             PagerDuty::start(pagerduty_listener, Arc::new(Timestamp::now), stop.clone());
-        let webhooks = free_address().await?;
+        let (webhooks, admin) = (free_address().await?, free_address().await?);
         pagerduty.subscribe(&format!("http://{webhooks}/pagerduty"), WEBHOOK_SECRET);
         let mut faults: Vec<Arc<dyn Fault>> = vec![
             Arc::new(nodes.clone()),
@@ -99,6 +101,7 @@ impl Sandbox {
         }
         let options = Options {
             commands,
+            seed,
             faults,
             ..Options::default()
         };
@@ -109,6 +112,7 @@ impl Sandbox {
             builder: builder_url,
             pagerduty: pagerduty_url,
             webhooks,
+            admin,
         };
         let config = dir.join("habops.toml");
         write_files(&dir, &signing_secret)?;
@@ -231,7 +235,7 @@ channel = "C0OPERATIONS"
 
 [http]
 listen = "{webhooks}"
-admin = "127.0.0.1:0"
+admin = "{admin}"
 
 [store]
 url = "sqlite:habops.db"
@@ -251,6 +255,7 @@ refresh = "10s"
         api = slack.api_url(),
         ec2 = addresses.ec2,
         webhooks = addresses.webhooks,
+        admin = addresses.admin,
     );
     for node in nodes.list() {
         let _ = write!(

@@ -8,10 +8,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Error, Fault, Store, Tx, chain, incidents,
-    operations::{LEASE, operation_id},
+    leases::LEASE,
+    operations::operation_id,
     outbox,
     queue::Haste,
-    rows::{int, json, ns, some_json, word},
+    rows::{int, json, ns, of_json, some_json, word},
 };
 use crate::domain::{
     actor::Actor,
@@ -96,13 +97,13 @@ pub enum Accepted {
 }
 
 impl Store {
-    /// Keeps words that came in, once, and makes an operation of them. On [`Error::Busy`] nobody works on it here, and should
-    /// it have been written at the last moment after all, recovery finds it.
+    /// Keeps words that came in, once, and makes an operation of them. On [`Error::Busy`] nothing comes of it: should it
+    /// have been written at the last moment after all, it ends refused.
     pub async fn accept(&self, accept: Accept) -> Result<Accepted, Error> {
         let run = move |tx: &Tx<'_>| insert(tx, accept);
         self.inner
             .writer
-            .run(Haste::Now, ACCEPT_TIMEOUT, Some(leave_to_recovery), run)
+            .run(Haste::Now, ACCEPT_TIMEOUT, Some(end_unheard), run)
             .await
     }
 
@@ -186,14 +187,87 @@ pub(super) fn remember(
     Ok(noted == 1)
 }
 
-/// The sender was told that it could not be kept, yet it was: whoever recovers lapsed operations shall end it.
-fn leave_to_recovery(accepted: &Accepted, tx: &Tx<'_>) -> Result<(), Fault> {
-    if let Accepted::New { id, .. } = accepted {
-        tx.conn
-            .prepare_cached(
-                "UPDATE operations SET owner = NULL, lease_until = 0 WHERE id = ?1 AND owner = ?2 AND ended_at IS NULL",
-            )?
-            .execute(params![int(id.0), tx.owner.as_str()])?;
+/// The sender was told that it cannot be kept, and that nothing is done; yet it was kept. So it ends, and never begins.
+fn end_unheard(accepted: &Accepted, tx: &Tx<'_>) -> Result<(), Fault> {
+    let Accepted::New { id, .. } = accepted else {
+        return Ok(());
+    };
+    let actor: Option<String> = tx
+        .conn
+        .prepare_cached(
+            "UPDATE operations SET state = :refused, ended_at = :now, lease_until = NULL \
+             WHERE id = :id AND state = :received AND owner = :owner RETURNING actor",
+        )?
+        .query_row(
+            named_params! {
+                ":refused": State::Refused.word(),
+                ":received": State::Received.word(),
+                ":now": ns(tx.now),
+                ":id": int(id.0),
+                ":owner": tx.owner.as_str(),
+            },
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(actor) = actor {
+        let why = "it was stored too late: the asker had been told that it cannot be".to_owned();
+        chain::append(tx, &of_json(&actor)?, Some(*id), &[Event::Refused { why }])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::{Accept, Accepted, Haste, OperationId, State, Timestamp, end_unheard, insert};
+    use crate::{
+        domain::{actor::Actor, inbound::Via, place::Whence},
+        store::{Config, Store, Tx},
+    };
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_its_sender_was_told_is_not_kept_ends_refused_and_never_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = std::sync::Arc::new(Timestamp::now);
+        let store = Store::open(&Config::default(), dir.path(), clock, "one".into()).unwrap();
+        let accept = Accept {
+            key: "k".to_owned(),
+            received_at: Timestamp::now(),
+            text: "restart live-builder-api-0".to_owned(),
+            command: Some("restart".into()),
+            actor: Actor::person("THOME", "UANA"),
+            whence: Whence::Terminal,
+            via: Via::Slash,
+            reply: None,
+            yes: false,
+            state: State::Received,
+            output: None,
+            events: Vec::new(),
+            wishes: Accept::no_wishes(),
+            offers: Vec::new(),
+        };
+        let (go, gone) = mpsc::channel::<()>();
+        let slow = move |tx: &Tx<'_>| {
+            let accepted = insert(tx, accept);
+            let _ = gone.recv(); // as a disk that takes its time
+            accepted
+        };
+        let writer = &store.inner.writer;
+        let within = Duration::from_millis(50);
+        let told: Result<Accepted, _> = writer
+            .run(Haste::Now, within, Some(end_unheard), slow)
+            .await;
+        told.unwrap_err();
+        drop(go);
+        while store.operation(OperationId(1)).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        store.check().await.unwrap(); // behind what puts it right
+        let operation = store.operation(OperationId(1)).await.unwrap().unwrap();
+        assert_eq!(operation.state, State::Refused);
+        assert!(store.lapsed().await.unwrap().is_empty());
+        let audit = store.audit_records(1, 10).await.unwrap();
+        assert!(audit[0].event.contains("refused"), "{audit:?}");
+    }
 }

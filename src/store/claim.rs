@@ -131,11 +131,7 @@ fn due(row: &Row<'_>) -> rusqlite::Result<(Due, Under)> {
         carrier: read(row, "carrier")?,
         posted: row.get::<_, Option<String>>("ts")?.map(MessageTs::new),
         seq: uint(row.get("seq")?),
-        lane: match row.get::<_, i64>("lane")? {
-            0 => Lane::Confirm,
-            1 => Lane::Verdict,
-            _ => Lane::Progress,
-        },
+        lane: lane(row)?,
         output: output(row)?,
         about: read::<About>(row, "about")?,
         doubtful: row.get("doubtful")?,
@@ -143,6 +139,15 @@ fn due(row: &Row<'_>) -> rusqlite::Result<(Due, Under)> {
         reply: None,
     };
     Ok((due, read_some(row, "under")?.unwrap_or(Under::Channel)))
+}
+
+/// The lane of a row.
+pub(super) fn lane(row: &Row<'_>) -> rusqlite::Result<Lane> {
+    Ok(match row.get::<_, i64>("lane")? {
+        0 => Lane::Confirm,
+        1 => Lane::Verdict,
+        _ => Lane::Progress,
+    })
 }
 
 /// The operation's reply address, while it is good and only for the person whose it is. Counts the use.

@@ -115,6 +115,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same write may succeed later: somebody frees the disk, or lets go of the file.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::ReadOnly { .. } | Self::Full { .. } | Self::Disk { .. } | Self::Busy { .. } => {
+                true
+            }
+            Self::Url(_)
+            | Self::NoDirectory { .. }
+            | Self::CannotOpen { .. }
+            | Self::Damaged { .. }
+            | Self::NotADatabase { .. }
+            | Self::Newer { .. }
+            | Self::Closed { .. }
+            | Self::Impossible { .. }
+            | Self::Fault { .. } => false,
+        }
+    }
+
     /// `SQLite`'s error as a sentence about that file.
     pub(super) fn of(path: &Path, error: &rusqlite::Error) -> Self {
         let file = path.display().to_string();

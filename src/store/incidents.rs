@@ -14,6 +14,19 @@ use crate::domain::{
 };
 
 impl Store {
+    /// The incidents whose card shows, or is wished to show, another state than theirs.
+    pub async fn cards_behind(&self) -> Result<Vec<IncidentId>, Error> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT incidents.id FROM incidents JOIN outbox ON outbox.key = 'inc-' || incidents.id || ':card' \
+                 WHERE outbox.state <> 'dead' AND json_extract(outbox.about, '$.state') <> incidents.state LIMIT 64",
+            )?
+            .query_map([], |row| Ok(IncidentId(uint(row.get(0)?))))?
+            .collect()
+        })
+        .await
+    }
+
     /// The incidents that are open, oldest first.
     pub async fn open_incidents(&self) -> Result<Vec<Incident>, Error> {
         self.read(open).await

@@ -9,6 +9,7 @@ mod claim;
 mod effects;
 mod error;
 mod incidents;
+mod leases;
 mod locks;
 mod memos;
 mod offers;
@@ -39,10 +40,10 @@ use tokio::sync::Notify;
 pub use self::{
     accept::{Accept, Accepted, MakeWishes},
     error::Error,
+    leases::{AtWork, LEASE},
     locks::Locked,
     memos::{Memo, Swap},
     offers::UseOffer,
-    operations::LEASE,
     outbox::DeadLetter,
     signals::{Dealt, Heard},
     step::{Change, End, Stepped},
@@ -103,6 +104,7 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     wished: Arc<Notify>,
+    works: leases::Works,
 }
 
 impl fmt::Debug for Store {

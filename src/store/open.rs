@@ -82,6 +82,7 @@ impl Store {
                 owner,
                 writer,
                 wished,
+                works: super::leases::Works::default(),
             }),
         })
     }

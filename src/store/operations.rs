@@ -1,8 +1,6 @@
-//! Operations as rows, and the leases that say which process works on them.
+//! Operations as rows.
 
-use std::time::Duration;
-
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 
 use super::{
     Error, Store, Tx,
@@ -13,9 +11,6 @@ use crate::domain::{
     operation::{Operation, State},
     output::Output,
 };
-
-/// How long a process is believed to live after it last said so.
-pub const LEASE: Duration = Duration::from_secs(20);
 
 /// Every column that [`operation`] reads.
 const COLUMNS: &str = "id, text, command, actor, whence, via, yes, state, received_at, started_at, ended_at, waits_until, \
@@ -114,50 +109,6 @@ impl Store {
         .await
     }
 
-    /// Makes this process the owner of a lapsed operation; the new fence, or nothing where another was faster.
-    pub async fn take_over(&self, id: OperationId, fence: u64) -> Result<Option<u64>, Error> {
-        self.write(move |tx| {
-            let sql = format!(
-                "UPDATE operations SET owner = :owner, lease_until = :until, fence = fence + 1 WHERE id = :id \
-                 AND fence = :fence AND {ACTIVE} AND (lease_until IS NULL OR lease_until <= :now)"
-            );
-            let taken = tx.conn.prepare_cached(&sql)?.execute(named_params! {
-                ":owner": tx.owner.as_str(),
-                ":until": ns(tx.now + LEASE),
-                ":now": ns(tx.now),
-                ":id": int(id.0),
-                ":fence": int(fence),
-            })?;
-            Ok((taken == 1).then_some(fence + 1))
-        })
-        .await
-    }
-
-    /// Says that this process lives: renews the lease of all it works on, and counts them. Every five seconds.
-    pub async fn renew(&self) -> Result<usize, Error> {
-        self.write(|tx| {
-            let sql =
-                format!("UPDATE operations SET lease_until = ?1 WHERE {ACTIVE} AND owner = ?2");
-            Ok(tx
-                .conn
-                .prepare_cached(&sql)?
-                .execute(params![ns(tx.now + LEASE), tx.owner.as_str()])?)
-        })
-        .await
-    }
-
-    /// Whether this process still holds it under that fence and its lease has not lapsed: asked before each node is touched.
-    pub async fn holds(&self, id: OperationId, fence: u64) -> Result<bool, Error> {
-        let (owner, now) = (self.owner().clone(), ns(self.now()));
-        self.read(move |conn| {
-            conn.prepare_cached(&format!(
-                "SELECT 1 FROM operations WHERE id = ?1 AND fence = ?2 AND owner = ?3 AND lease_until > ?4 AND {ACTIVE}"
-            ))?
-            .exists(params![int(id.0), int(fence), owner.as_str(), now])
-        })
-        .await
-    }
-
     /// Asks that it stop; its owner, on whatever process, watches for it. `false` where it is over already.
     pub async fn request_cancel(&self, id: OperationId) -> Result<bool, Error> {
         self.write(move |tx| {
@@ -180,19 +131,6 @@ impl Store {
                 .query_row([int(id.0)], |row| row.get(0))
                 .optional()?;
             Ok(asked.unwrap_or(false))
-        })
-        .await
-    }
-
-    /// What this process works on and was asked to stop: one question for all of it.
-    pub async fn cancel_requests(&self) -> Result<Vec<OperationId>, Error> {
-        let owner = self.owner().clone();
-        self.read(move |conn| {
-            conn.prepare_cached(&format!(
-                "SELECT id FROM operations WHERE {ACTIVE} AND owner = ?1 AND cancel_requested = 1"
-            ))?
-            .query_map([owner.as_str()], |row| Ok(operation_id(row.get(0)?)))?
-            .collect()
         })
         .await
     }

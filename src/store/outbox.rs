@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, named_params};
 
 use super::{
     Error, Fault, Store, Tx, claim, effects, incidents, offers,
-    rows::{int, json, ns, read, time, uint},
+    rows::{int, json, ns, read, uint},
     settle,
 };
 use crate::domain::{
     ids::{ChannelId, MessageTs},
     incident::Home,
     journey::Redacted,
-    message::{About, Carrier, Due, MessageKey, Posted, Under, Wish},
+    message::{About, Carrier, Due, Lane, MessageKey, Posted, Under, Wish},
     operation::Offer,
     output::Output,
     records::Outbox,
@@ -33,16 +32,14 @@ pub struct DeadLetter {
     pub key: MessageKey,
     /// Where it should have gone.
     pub channel: ChannelId,
-    /// What kind.
-    pub carrier: Carrier,
+    /// How urgent it was.
+    pub lane: Lane,
     /// What it shows.
     pub output: Redacted,
     /// Whose it is.
     pub about: About,
     /// What a person can do about it.
     pub advice: String,
-    /// When it was given up.
-    pub at: Timestamp,
 }
 
 impl Store {
@@ -120,7 +117,7 @@ impl Store {
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
         self.read(|conn| {
             conn.prepare_cached(
-                "SELECT row, key, channel, carrier, output, redacted, about, said, settled_at FROM outbox \
+                "SELECT row, key, channel, lane, output, redacted, about, said FROM outbox \
                  WHERE settled_at IS NOT NULL AND state = 'dead' AND told = 0 ORDER BY settled_at LIMIT 64",
             )?
             .query_map([], dead_letter)?
@@ -174,11 +171,10 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         row: row.get("row")?,
         key: MessageKey(row.get("key")?),
         channel: ChannelId::new(row.get::<_, String>("channel")?),
-        carrier: read(row, "carrier")?,
+        lane: claim::lane(row)?,
         output: output(row)?,
         about: read(row, "about")?,
         advice: row.get::<_, Option<String>>("said")?.unwrap_or_default(),
-        at: time(row, "settled_at")?,
     })
 }
 

@@ -53,7 +53,7 @@ impl Claim {
 /// A row at the moment of settling.
 struct Now {
     key: String,
-    has_ts: bool,
+    ts: Option<String>,
     claimed: bool,
     /// By this very claim.
     mine: bool,
@@ -79,7 +79,7 @@ pub(super) fn settle(tx: &Tx<'_>, claim: &Claim, posted: &Posted) -> rusqlite::R
 fn look(tx: &Tx<'_>, claim: &Claim) -> rusqlite::Result<Option<Now>> {
     tx.conn
         .prepare_cached(
-            "SELECT key, ts IS NOT NULL, state = 'claimed', coalesce(claimed_by = :owner, 0) AND attempts = :attempt, seq, \
+            "SELECT key, ts, state = 'claimed', coalesce(claimed_by = :owner, 0) AND attempts = :attempt, seq, \
              wished_at FROM outbox WHERE row = :row",
         )?
         .query_row(
@@ -88,7 +88,7 @@ fn look(tx: &Tx<'_>, claim: &Claim) -> rusqlite::Result<Option<Now>> {
                 let claimed = row.get(2)?;
                 Ok(Now {
                     key: row.get(0)?,
-                    has_ts: row.get(1)?,
+                    ts: row.get(1)?,
                     claimed,
                     mine: claimed && row.get(3)?,
                     seq: row.get(4)?,
@@ -100,8 +100,13 @@ fn look(tx: &Tx<'_>, claim: &Claim) -> rusqlite::Result<Option<Now>> {
 }
 
 fn sent(tx: &Tx<'_>, claim: &Claim, now: &Now, ts: Option<&MessageTs>) -> rusqlite::Result<()> {
-    // What only one person sees, a file and a pin cannot be edited: their time stamps would mislead.
-    let ts = ts.filter(|_| claim.is_message && !now.has_ts);
+    // What only one person sees, a file and a pin cannot be edited: their time stamps would mislead. A message that was gone when it
+    // was to be edited was posted anew: from now on that is the one.
+    let is_new = |ts: &&MessageTs| match &now.ts {
+        None => true,
+        Some(known) => now.mine && known != ts.as_str(),
+    };
+    let ts = ts.filter(|_| claim.is_message).filter(is_new);
     if let Some(ts) = ts {
         tx.conn
             .prepare_cached(
@@ -209,13 +214,14 @@ fn pause(attempt: i64) -> Duration {
 }
 
 fn dead(tx: &Tx<'_>, claim: &Claim, now: &Now, advice: &str) -> rusqlite::Result<()> {
+    tracing::warn!(key = %now.key, "a message is given up: {advice}");
     tx.conn
         .prepare_cached(
             "UPDATE outbox SET state = 'dead', queued = 0, blocked = 0, claimed_by = NULL, claimed_until = NULL, settled_at = ?2, \
              said = ?3 WHERE row = ?1",
         )?
         .execute(params![claim.row, ns(tx.now), advice])?;
-    if now.has_ts {
+    if now.ts.is_some() {
         return Ok(()); // only an edit died; what stands under the message stays there
     }
     tx.conn

@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use rusqlite::{named_params, params};
 
 use super::{
-    Error, Fault, Store, Tx, chain, effects, incidents, offers,
-    operations::{LEASE, standing},
+    Error, Fault, Store, Tx, chain, effects, incidents,
+    leases::LEASE,
+    offers,
+    operations::standing,
     outbox,
     rows::{int, json, ns, of_json, some_json},
 };
@@ -62,7 +64,7 @@ pub struct Change {
 }
 
 /// What an end writes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct End {
     /// The end state.
     pub state: State,

@@ -41,10 +41,9 @@ const OTHERS: &str = "DELETE FROM deliveries WHERE key IN (SELECT key FROM deliv
     AND key NOT LIKE 'pagerduty:%' LIMIT ?2)";
 const REPLIES: &str = "DELETE FROM reply_addresses WHERE operation IN \
     (SELECT operation FROM reply_addresses WHERE received_at <= ?1 LIMIT ?2)";
-/// An incident's card is edited as long as the incident lives, so its row stays; so does one that others wait for, or that
-/// somebody should be told of.
+/// An incident's card is edited as long as the incident lives, so its row stays; so does one that others wait for.
 const MESSAGES: &str = "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox AS old WHERE settled_at <= ?1 \
-    AND (state = 'sent' OR (state = 'dead' AND told = 1)) AND key NOT LIKE 'inc-%:card' \
+    AND state IN ('sent', 'dead') AND key NOT LIKE 'inc-%:card' \
     AND NOT EXISTS (SELECT 1 FROM outbox AS child WHERE child.waits_for = old.key AND child.blocked = 1) LIMIT ?2)";
 const OFFERS: &str =
     "DELETE FROM offers WHERE id IN (SELECT id FROM offers WHERE made_at <= ?1 LIMIT ?2)";

@@ -299,12 +299,17 @@ fn json_of(operation: Option<&Operation>, output: &Output, removed: u64) -> Valu
     })
 }
 
-/// The state of what no row holds.
+/// How that ended which no row holds; that it has no operation says that it is unrecorded.
 fn unrecorded(output: &Output) -> &'static str {
-    match output.status {
-        Status::Refused => State::Refused.word(),
-        _ => "unrecorded",
-    }
+    let state = match output.status {
+        Status::Refused => State::Refused,
+        Status::Partly => State::Partly,
+        Status::Failed => State::Failed,
+        Status::Cancelled => State::Cancelled,
+        Status::Interrupted => State::Interrupted,
+        Status::Done | Status::Waiting | Status::Running => State::Done,
+    };
+    state.word()
 }
 
 fn host_word(state: HostState) -> &'static str {

@@ -13,7 +13,7 @@ use crate::{
         inbound::{Delivery, Inbound, Signal},
         records::Inbox,
     },
-    store::Store,
+    store::{Store, Swept},
 };
 
 /// How often the leases of this process are renewed; they last 20 s.
@@ -23,7 +23,7 @@ const RECOVER_EVERY: Duration = Duration::from_secs(10);
 /// How often confirmations are looked at for their end.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often what is past its keeping is swept out.
-const SWEEP_EVERY: Duration = Duration::from_hours(1);
+const SWEEP_EVERY: Duration = Duration::from_mins(5);
 
 /// Keeps this process's leases until told to stop. `habops do` needs only this.
 pub async fn leases(store: Store, stop: CancellationToken) {
@@ -64,6 +64,20 @@ async fn recovery(store: Store, inbox: Arc<dyn Inbox>, stop: CancellationToken) 
             }
             Err(error) => warn!("lost operations cannot be looked for: {error}"),
         }
+        // Cut off between the change of an incident and the card that shows it.
+        match store.cards_behind().await {
+            Ok(behind) => {
+                for incident in behind {
+                    signal(&store, &*inbox, Signal::Behind { incident }).await;
+                }
+            }
+            Err(error) => warn!("cards cannot be compared with their incidents: {error}"),
+        }
+        match store.dead_letters().await {
+            Ok(letters) if letters.is_empty() => {}
+            Ok(_) => signal(&store, &*inbox, Signal::Undelivered).await,
+            Err(error) => warn!("what was given up cannot be looked at: {error}"),
+        }
         // What another process heard and did not live to deal with, or what could not be dealt with at once.
         match store.heard(1).await {
             Ok(heard) if heard.is_empty() => {}
@@ -100,6 +114,7 @@ async fn sweeping(store: Store, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while ticks_or_stops(&mut ticks, &stop).await {
         match store.sweep().await {
+            Ok(swept) if swept == Swept::default() => {}
             Ok(swept) => info!("swept the store: {swept:?}"),
             Err(error) => warn!("the store cannot be swept: {error}"),
         }

@@ -4,11 +4,17 @@ use habops::{
     config,
     domain::{
         actor::Actor,
-        ids::IncidentId,
-        inbound::Signal,
+        ids::{IncidentId, OperationId},
+        inbound::{Signal, Via},
         incident::{EntryKind, IncidentState},
+        journey::redact,
+        operation::State,
+        output::{Output, Status},
         paging,
+        place::Whence,
+        redact::Rules,
     },
+    store::{Accept, Accepted, End},
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
@@ -460,5 +466,114 @@ fn what_was_heard_before_a_crash_is_dealt_with_after_it() {
             incidents(world).await[0].id
         );
         assert!(words(&card(world, &id)).contains("login fails"));
+    });
+}
+
+/// An `incident open` for that page, entered under this key, that ended so.
+async fn opening_ended(world: &World, key: &str, as_what: State) -> OperationId {
+    let accept = Accept {
+        key: key.to_owned(),
+        received_at: Timestamp::now(),
+        text: "incident open lost".to_owned(),
+        command: Some("incident open".into()),
+        actor: Actor::PagerDuty,
+        whence: Whence::Machine,
+        via: Via::Signal,
+        reply: None,
+        yes: false,
+        state: State::Received,
+        output: None,
+        events: Vec::new(),
+        wishes: Accept::no_wishes(),
+        offers: Vec::new(),
+    };
+    let Accepted::New { id, .. } = world.store.accept(accept).await.unwrap() else {
+        panic!("it is new");
+    };
+    let output = Output::new(Status::Interrupted, "habops ended in the middle");
+    let end = End::new(as_what, redact(output, &Rules::new([]).unwrap()));
+    let ended = world.store.finish(id, State::Received, 1, end).await;
+    assert!(ended.unwrap().won());
+    id
+}
+
+#[test]
+fn an_opening_that_a_crash_cut_off_is_entered_again_and_one_that_cannot_be_is_said() {
+    let setup = Setup::default().logs("no incident could be opened for PagerDuty's Q2");
+    setup.run(async |world| {
+        let pager = Pager::new(world);
+        let first = opening_ended(world, "pagerduty:open:Q1", State::Interrupted).await;
+        let again = format!("pagerduty:open:Q1:after:{first}");
+        opening_ended(world, &again, State::Failed).await;
+        let id = pager.triggers("Q1", "login fails").await;
+        assert!(words(&card(world, &id)).contains("login fails"));
+
+        opening_ended(world, "pagerduty:open:Q2", State::Refused).await;
+        let data = described("Q2", "PSEARCH", "search is down", "triggered");
+        assert_eq!(pager.sends("h1", "incident.triggered", data).await, 202);
+        let said = world
+            .sees(
+                "operations",
+                "No incident could be opened for PagerDuty's Q2",
+            )
+            .await;
+        assert!(words(&said).contains("search is down"), "{}", words(&said));
+        // The button enters the command as it stands there; this page is none that the stand-in for PagerDuty has.
+        let ana = world.person("ana");
+        ana.presses(&said, "Open one").await;
+        ana.hears("PagerDuty does not know the incident Q2").await;
+    });
+}
+
+#[test]
+fn secrets_in_what_people_write_in_pagerduty_are_kept_nowhere() {
+    World::run(async |world| {
+        let pager = Pager::new(world);
+        let token = format!("xoxb-{}", "1234567890-abcdefghij");
+        let id = pager
+            .triggers("Q1", &format!("login fails with {token}"))
+            .await;
+        let reference = json!({"id": "Q1", "type": "incident_reference", "summary": "login fails"});
+        let content = format!("it is postgres://hab:hunter2secret@10.0.0.5/builder and {token}");
+        let note =
+            json!({"id": "N1", "type": "incident_note", "incident": reference, "content": content});
+        pager.sends("h1", "incident.annotated", note).await;
+        pager.rests().await;
+        tells(world, &id, "login fails").await;
+        let noted = lines(world, &id).await;
+        assert!(
+            noted.iter().any(|line| line.contains("note by Ana Lima")),
+            "{noted:?}"
+        );
+        let audit = world.audit().await.into_iter().map(|record| record.event);
+        let kept: Vec<String> = audit.chain(noted).collect();
+        let seen = everywhere(world.slack()).map(|message| words(&message));
+        for text in kept.into_iter().chain(seen) {
+            assert!(
+                !text.contains(&token) && !text.contains("hunter2secret"),
+                "{text}"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_nobody_asked_for_and_slack_cannot_show_comes_to_whoever_is_on_call() {
+    let setup = Setup::default().instead("channel = \"C0OPERATIONS\"", "channel = \"C0ARCHIVED\"");
+    setup.run(async |world| {
+        let pager = Pager::new(world);
+        let data = described("Q1", "P393ZNQ", "login fails", "triggered");
+        assert_eq!(pager.sends("h1", "incident.triggered", data).await, 202);
+        let id = pager.of_page("Q1").await;
+        let told = world
+            .until("the card in a direct message", |slack| {
+                let mut all = everywhere(slack);
+                all.find(|it| of_metadata(it, "key").starts_with(&format!("{id}:card:instead:")))
+            })
+            .await;
+        let said = words(&told);
+        assert!(said.contains("This was meant for"), "{said}");
+        assert!(said.contains("login fails"), "{said}");
+        pager.rests().await;
     });
 }

@@ -141,7 +141,7 @@ async fn ran(store: &Store, number: u64, incident: Option<IncidentId>) -> Operat
     };
     let change = Change {
         incident,
-        changes: Some(true),
+        changes: Some(number > 0),
         ..Change::default()
     };
     let step = store.step(id, State::Received, State::Running, change);

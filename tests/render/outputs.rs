@@ -93,6 +93,7 @@ fn any_part() -> impl Strategy<Value = Part> {
             .prop_map(|(title, points)| Part::Chart { title, points }),
         (nasty(), nasty()).prop_map(|(label, command)| Part::Next { label, command }),
         nasty().prop_map(|command| Part::Undo { command }),
+        nasty().prop_map(|command| Part::Retry { command }),
         (nasty(), nasty()).prop_map(|(label, rest)| Part::Link {
             label,
             url: format!("https://{rest}")

@@ -295,6 +295,27 @@ async fn nothing_is_given_up_within_a_day() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_gone_and_posted_anew_is_edited_from_then_on() {
+    let ground = Ground::new();
+    let store = ground.store("one");
+    store.put(vec![wish("op-1", "first")]).await.unwrap();
+    let due = claimed(&store).await.remove(0);
+    sent(&store, &due, "1.1").await;
+    store.put(vec![wish("op-1", "second")]).await.unwrap();
+    let edit = claimed(&store).await.remove(0);
+    assert_eq!(edit.posted, Some("1.1".into()));
+    sent(&store, &edit, "2.2").await;
+    let place = store_place(&store, "op-1").await;
+    assert_eq!(place, Some(("COPS".to_owned(), "2.2".to_owned())));
+    // Who was late with the old one takes nothing back.
+    sent(&store, &due, "1.1").await;
+    let place = store_place(&store, "op-1").await;
+    assert_eq!(place, Some(("COPS".to_owned(), "2.2".to_owned())));
+    store.put(vec![wish("op-1", "third")]).await.unwrap();
+    assert_eq!(claimed(&store).await[0].posted, Some("2.2".into()));
+}
+
+#[tokio::test]
 async fn an_end_does_not_wait_for_the_pace_of_progress() {
     let ground = Ground::new();
     let store = ground.store("one");

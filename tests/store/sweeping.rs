@@ -63,6 +63,20 @@ async fn old_outputs_messages_and_buttons_go_and_operations_and_audit_stay() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_forgotten_like_what_was_seen() {
+    let ground = Ground::new();
+    let store = keeps(&ground, DAY * 30);
+    store.put(vec![wish("op-1", "for nobody")]).await.unwrap();
+    let due = store.claim(1).await.unwrap().remove(0);
+    let refused = Posted::Refused {
+        advice: "the channel is archived".to_owned(),
+    };
+    store.settle(&due, refused).await.unwrap();
+    ground.pass(DAY * 31);
+    assert_eq!(store.sweep().await.unwrap().messages, 1);
+}
+
+#[tokio::test]
 async fn keys_are_kept_as_long_as_their_senders_may_repeat_them() {
     let ground = Ground::new();
     let store = keeps(&ground, Duration::from_mins(1));

@@ -103,33 +103,6 @@ impl Client {
         self.write_to("response_url", response_url, body).await
     }
 
-    /// The address of a message, for a link.
-    pub async fn permalink(&self, channel: &ChannelId, ts: &MessageTs) -> Result<String, Error> {
-        #[derive(Deserialize)]
-        struct Link {
-            permalink: String,
-        }
-        let query = [
-            ("channel", Some(channel.to_string())),
-            ("message_ts", Some(ts.to_string())),
-        ];
-        Ok(self
-            .read::<Link>("chat.getPermalink", &query)
-            .await?
-            .permalink)
-    }
-
-    /// Adds a reaction; its name without colons. That it is there already counts as done.
-    pub async fn add_reaction(
-        &self,
-        channel: &ChannelId,
-        ts: &MessageTs,
-        name: &str,
-    ) -> Result<(), Error> {
-        let body = json!({"channel": channel, "timestamp": ts, "name": name});
-        done_before(self.write("reactions.add", &body).await, "already_reacted")
-    }
-
     /// Pins a message. That it is pinned already counts as done.
     pub async fn pin(&self, channel: &ChannelId, ts: &MessageTs) -> Result<(), Error> {
         done_before(

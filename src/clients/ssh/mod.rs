@@ -27,7 +27,7 @@ pub use tunnel::Tunnel;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesOrdered;
+use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
@@ -107,13 +107,13 @@ impl Client {
         Ok(Lines::new(host, session, command.max_bytes(), bound))
     }
 
-    /// Works on each host, at most `at_once` at a time, and yields the results in the order asked. A slow host delays no other: the
-    /// ones behind it are started and finished meanwhile.
+    /// Works on each host, at most `at_once` at a time, and yields what came of it, with the host's place in `hosts`, as soon as it
+    /// is there: a slow host delays no other.
     pub fn fan_out<'a, T, F, W>(
         &self,
         hosts: &'a [Host],
         work: W,
-    ) -> impl Stream<Item = (&'a Host, T)> + use<'a, T, F, W>
+    ) -> impl Stream<Item = (usize, T)> + use<'a, T, F, W>
     where
         F: Future<Output = T>,
         W: Fn(&'a Host) -> F,
@@ -121,17 +121,18 @@ impl Client {
         let turns = Arc::new(Semaphore::new(self.at_once));
         hosts
             .iter()
-            .map(|host| {
+            .enumerate()
+            .map(|(at, host)| {
                 let (turns, work) = (Arc::clone(&turns), work(host));
                 async move {
                     let _turn = turns.acquire().await;
-                    (host, work.await)
+                    (at, work.await)
                 }
             })
-            .collect::<FuturesOrdered<_>>()
+            .collect::<FuturesUnordered<_>>()
     }
 
-    /// [`fan_out`](Self::fan_out), waited for.
+    /// [`fan_out`](Self::fan_out), waited for: the results in the order asked.
     pub async fn on_each<'a, T, F>(
         &self,
         hosts: &'a [Host],
@@ -140,7 +141,10 @@ impl Client {
     where
         F: Future<Output = T>,
     {
-        self.fan_out(hosts, work).collect().await
+        let mut results: Vec<(usize, T)> = self.fan_out(hosts, work).collect().await;
+        results.sort_unstable_by_key(|(at, _)| *at);
+        let results = results.into_iter();
+        results.map(|(at, result)| (&hosts[at], result)).collect()
     }
 
     /// Whether we are let in and may run something; nothing is run.

@@ -66,7 +66,7 @@ pub async fn whole_roles(look: &Look) -> Vec<(String, usize)> {
                 .nodes
                 .iter()
                 .filter(|node| node.environment == *environment && node.role == *role)
-                .filter(|node| node.ec2.as_ref().is_none_or(|ec2| ec2.state == "running"))
+                .filter(|node| node.is_running())
                 .collect();
             let whole = of_role.len() > 1 && of_role.iter().all(|node| meant(node));
             whole.then(|| (format!("{environment}/{role}"), of_role.len()))

@@ -47,10 +47,12 @@ pub async fn run(plan: &Cleared<Plan>, work: &Work) -> Result<Outcome> {
     work.lock(&locks).await?;
     let mut ended: Vec<(&Node, Ended)> = Vec::new();
     let mut stopped_at: Option<String> = None;
+    let mut cancelled = false;
     for node in nodes {
         let skipped = if let Some(why) = &stopped_at {
             Some(format!("not begun: {why}"))
         } else if work.stopped() {
+            cancelled = true;
             Some("not begun: cancelled before".to_owned())
         } else {
             None
@@ -78,7 +80,7 @@ pub async fn run(plan: &Cleared<Plan>, work: &Work) -> Result<Outcome> {
         }
         ended.push((node, one));
     }
-    Ok(output(plan, ended, work).into())
+    Ok(output(plan, ended, cancelled, work).into())
 }
 
 /// The one node, from the last look before it to its verdict.
@@ -232,7 +234,7 @@ fn rows(ended: &[(&Node, Ended)], at: Option<(&Node, &str)>) -> Vec<HostOutcome>
     done.chain(at).collect()
 }
 
-fn output(plan: &Plan, ended: Vec<(&Node, Ended)>, work: &Work) -> Output {
+fn output(plan: &Plan, ended: Vec<(&Node, Ended)>, cancelled: bool, work: &Work) -> Output {
     let all = ended.len();
     let recovered = ended
         .iter()
@@ -242,10 +244,6 @@ fn output(plan: &Plan, ended: Vec<(&Node, Ended)>, work: &Work) -> Output {
         .iter()
         .filter(|(_, it)| it.state == HostState::Skipped)
         .count();
-    let cancelled = work.stopped()
-        && ended
-            .iter()
-            .any(|(_, it)| it.said.ends_with("cancelled before"));
     let status = match recovered {
         _ if cancelled => Status::Cancelled,
         done if done == all => Status::Done,

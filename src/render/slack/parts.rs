@@ -96,6 +96,7 @@ pub(super) fn blocks(part: &Part, room: Room) -> Vec<Value> {
         Part::Chart { title, points } => vec![chart_block(title, points, room)],
         Part::Next { label, command } => vec![rich::paragraph(next(label, command, room.limit))],
         Part::Undo { command } => vec![rich::paragraph(next("undo", command, room.limit))],
+        Part::Retry { command } => vec![rich::paragraph(next("retry", command, room.limit))],
         Part::Link { label, url } => vec![rich::paragraph(link(label, url, room.limit))],
         Part::Ask { .. } => Vec::new(),
     }

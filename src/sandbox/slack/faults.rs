@@ -37,6 +37,26 @@ pub(super) enum Once {
     Disconnect,
 }
 
+impl Fate {
+    /// Whether it has its effect, however it is answered.
+    pub(super) fn is_done(self) -> bool {
+        matches!(
+            self,
+            Self::Answered | Self::Error { done: true } | Self::Reset { done: true }
+        )
+    }
+
+    /// For the journal.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::TooMany => "429",
+            Self::Error { .. } => "500",
+            Self::Reset { .. } => "reset",
+        }
+    }
+}
+
 impl Faults {
     /// Decides the fate of a call that arrives now.
     pub(super) fn fate(&self) -> Fate {

@@ -175,10 +175,7 @@ pub(super) async fn call(
         .and_then(|value| value.strip_prefix("Bearer "))
         .map(str::to_owned);
     let fate = core.faults.fate();
-    let done = matches!(
-        fate,
-        Fate::Answered | Fate::Error { done: true } | Fate::Reset { done: true }
-    );
+    let done = fate.is_done();
     let (shown, answer) = match args {
         Err(refused) => (json!({}), Err(refused)),
         Ok(mut args) => {
@@ -198,12 +195,7 @@ pub(super) async fn call(
     let error = answer.as_ref().err().map(|refused| refused.error.as_str());
     let note = json!({
         "verb": verb.as_str(), "args": shown, "error": error,
-        "fate": match fate {
-            Fate::Answered => "answered",
-            Fate::TooMany => "429",
-            Fate::Error { .. } => "500",
-            Fate::Reset { .. } => "reset",
-        },
+        "fate": fate.word(),
         "done": done && error.is_none(),
         "ts": answer.as_ref().ok().and_then(|answer| answer.get("ts")),
     });
@@ -211,14 +203,17 @@ pub(super) async fn call(
     match fate {
         Fate::Answered => answered(&core, answer),
         Fate::TooMany => answered(&core, Err(Refused::rate_limited(1))),
-        Fate::Error { .. } => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error").into_response()
-        }
-        Fate::Reset { .. } => {
-            line.reset();
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+        Fate::Error { .. } => broken(None),
+        Fate::Reset { .. } => broken(Some(&line)),
     }
+}
+
+/// A server's own error, or nothing at all and a connection that is reset.
+fn broken(line: Option<&Reset>) -> Response {
+    if let Some(line) = line {
+        line.reset();
+    }
+    (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error").into_response()
 }
 
 fn answered(core: &Core, answer: Answer) -> Response {
@@ -311,7 +306,10 @@ pub(super) async fn respond(
         line.reset();
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    let result = match Args::read(&verb, &uri, headers.get(header::CONTENT_TYPE), body).await {
+    let fate = core.faults.fate();
+    let args = Args::read(&verb, &uri, headers.get(header::CONTENT_TYPE), body).await;
+    let result = match args {
+        Ok(_) if !fate.is_done() => Ok(()),
         Ok(args) => {
             // A form carries the whole message in one field.
             let inner = args.shape("payload").ok().flatten();
@@ -322,11 +320,15 @@ pub(super) async fn respond(
     };
     let status = result.as_ref().err().map_or(200, |(status, _)| *status);
     // The URL is a credential, so the journal keeps no more than that it was used.
-    core.journal
-        .note("response_url", "post", json!({"status": status}));
-    match result {
-        Ok(()) => "ok".into_response(),
-        Err((status, body)) => {
+    let note =
+        json!({"status": status, "fate": fate.word(), "done": fate.is_done() && status == 200});
+    core.journal.note("response_url", "post", note);
+    match (fate, result) {
+        (Fate::TooMany, _) => answered(&core, Err(Refused::rate_limited(1))),
+        (Fate::Error { .. }, _) => broken(None),
+        (Fate::Reset { .. }, _) => broken(Some(&line)),
+        (Fate::Answered, Ok(())) => "ok".into_response(),
+        (Fate::Answered, Err((status, body))) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             (status, body).into_response()
         }
