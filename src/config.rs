@@ -1,4 +1,5 @@
-//! The configuration: one TOML, read once. The environment and the secrets' files are read here and nowhere else.
+//! The configuration: one TOML, read once, with the environment and the secrets' files that it names. Only the datastore's password is
+//! read again, for each new connection.
 //!
 //! All faults are reported together, each with its key and, for an unknown one, the nearest known key.
 
@@ -15,6 +16,7 @@ use std::{
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
 
 pub use self::{faults::Faults, load::load};
 use crate::{
@@ -374,7 +376,17 @@ impl Config {
                 .filter(|(_, length)| length.is_zero())
                 .map(|(key, _)| format!("{key}: must be longer than nothing")),
         );
-        for role in &self.policy.console {
+        let level = |part: &str| part.rsplit('=').next()?.trim().parse::<LevelFilter>().ok();
+        for part in self.log.level.split(',') {
+            if level(part).is_none() {
+                faults.push(format!(
+                    "log.level: `{part}` is not a level; write error, warn, info, debug or trace, or target=level"
+                ));
+            }
+        }
+        // Who leaves `console` out may also call the roles otherwise.
+        let is_default = self.policy.console == Policy::default().console;
+        for role in self.policy.console.iter().filter(|_| !is_default) {
             if !self.policy.roles.contains_key(role) {
                 faults.push(format!(
                     "policy.console: no role is called `{role}`; [policy.roles] names them"

@@ -207,7 +207,15 @@ fn what_was_typed_wrong_ends_with_two_and_the_nearest_name() {
         let nowhere = habops(&["check", "--config", "/nowhere/habops.toml"]);
         assert_eq!(nowhere.code, 2);
         assert!(nowhere.err.contains("/nowhere/habops.toml"), "{nowhere:?}");
-        assert_eq!(habops(&["satrt"]).code, 2);
+        for (words, meant) in [
+            (&["satrt"][..], "'start'"),
+            (&["do", "--josn", "--", "status"], "'--json'"),
+            (&["check", "--cofnig", "x"], "'--config'"),
+        ] {
+            let ran = habops(words);
+            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+            assert!(ran.err.contains(meant), "{ran:?}");
+        }
         assert_eq!(habops(&[]).code, 2);
         edit(&world.config(), "refresh = ", "refersh = ");
         edit(&world.config(), "[ssh]", "[ssh]\nuzer = \"me\"");
@@ -222,6 +230,23 @@ fn what_was_typed_wrong_ends_with_two_and_the_nearest_name() {
         ] {
             assert!(faulty.err.contains(said), "{said}: {faulty:?}");
         }
+    });
+}
+
+#[test]
+fn a_level_that_is_none_is_told_and_the_roles_may_be_called_otherwise() {
+    let setup = alone()
+        .config("[log]\nlevel = \"warn,russh=debug\"")
+        .instead("console = [\"member\", \"operator\", \"release\"]", "")
+        .instead("member = [\"*\"]", "everybody = [\"*\"]");
+    setup.run(async |world| {
+        let ran = runs(world, &["audit", "verify"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        edit(&world.config(), "russh=debug", "russh=banana");
+        let ran = runs(world, &["audit", "verify"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let said = "log.level: `russh=banana` is not a level";
+        assert!(ran.err.contains(said), "{ran:?}");
     });
 }
 
@@ -389,6 +414,8 @@ fn the_audit_is_listed_exported_and_tells_of_tampering() {
         for _ in 0..3 {
             does(world, &[], &["help"]);
         }
+        let (code, said) = does(world, &[], &["diagnose", "live/router"]);
+        assert_eq!((code, &said["hosts"][0]["state"]), (0, &"done".into()), "{said}");
         let asked = runs(world, &["do", "--", "incident", "list", "--json"]);
         let said: Value = serde_json::from_str(&asked.out).unwrap();
         assert_eq!(said["state"], "done", "{said}");
@@ -565,9 +592,18 @@ fn a_store_that_cannot_be_used_is_named_with_what_to_do() {
                 "postgres://hab@127.0.0.1/habops",
                 "PostgreSQL is not supported yet",
             ),
-            ("sqlite:nowhere/habops.db", "nowhere"),
-            ("sqlite:/proc/habops.db", "/proc/habops.db"),
-            ("sqlite:files", "files"),
+            (
+                "sqlite:nowhere/habops.db",
+                "nowhere does not exist; create it, or set [store] url",
+            ),
+            (
+                "sqlite:/proc/habops.db",
+                "check that the path is right and that habops may read and write",
+            ),
+            (
+                "sqlite:files",
+                "check that the path is right and that habops may read and write",
+            ),
         ] {
             edit(
                 &world.config(),

@@ -99,6 +99,36 @@ fn each_command_that_a_crash_cut_off_shows_exactly_one_end() {
 }
 
 #[test]
+fn a_terminal_whose_work_was_taken_over_meanwhile_ends_with_five() {
+    let setup = Setup::default().instead(PATIENT.0, PATIENT.1);
+    setup.run(async |world| {
+        world.breaks("frozen");
+        let config = world.config();
+        let mut at_terminal = Running::start(&[
+            "do",
+            "--json",
+            "--config",
+            config.to_str().unwrap(),
+            "--",
+            "status",
+            "live-builder-worker-1",
+        ]);
+        until(world, "it to run", 1, |it| it.state == State::Running).await;
+        // As a laptop does whose lid is shut for longer than the lease.
+        at_terminal.is_sent("-STOP");
+        until(world, "the bot to end it", 1, |it| {
+            it.state == State::Interrupted
+        })
+        .await;
+        at_terminal.is_sent("-CONT");
+        let said: serde_json::Value = serde_json::from_str(&at_terminal.first_line()).unwrap();
+        assert_eq!(said["state"], "interrupted", "{said}");
+        assert_eq!(at_terminal.ends(), 5);
+        world.mends("frozen");
+    });
+}
+
+#[test]
 fn a_change_that_a_crash_cut_off_is_not_run_again() {
     let setup = Setup::default()
         .instead(PATIENT.0, PATIENT.1)

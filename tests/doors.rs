@@ -58,8 +58,14 @@ fn who_looks_after_habops_is_told_whether_it_hears_keeps_and_speaks() {
         assert_eq!(said["slack"]["hello_seen"], true);
         assert_eq!(said["store"]["writable"], true);
         assert_eq!(said["outbox"]["oldest_waiting_seconds"], Value::Null);
-        let metrics = world.metrics().await;
-        assert!(metrics.contains("habops_slack_sockets 2"), "{metrics}");
+        let metrics = world
+            .eventually("both sockets", async || {
+                let metrics = world.metrics().await;
+                metrics
+                    .contains("habops_slack_sockets 2")
+                    .then_some(metrics)
+            })
+            .await;
         assert_in_the_readme(&metrics);
 
         // It is deaf.

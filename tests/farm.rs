@@ -34,6 +34,8 @@ pub struct Layout<'a> {
     pub path: Option<&'a dyn Fn(usize) -> String>,
     /// Gives the servers a host certificate for this name.
     pub host_certificate_for: Option<&'a str>,
+    /// How `ssh-keygen -s` makes that certificate, where not as one of a host that is valid for ever.
+    pub signed_with: &'a [&'a str],
 }
 
 /// Running servers. Dropping the farm ends them and whatever runs on them.
@@ -78,7 +80,12 @@ impl Farm {
         farm.keygen("host-ecdsa", "ecdsa");
         fs::copy(farm.file("user.pub"), farm.file("authorized_keys")).unwrap();
         if let Some(name) = layout.host_certificate_for {
-            farm.sign("host", &["-h", "-n", name]);
+            let as_a_host = ["-h", "-n", name];
+            let with = match layout.signed_with {
+                [] => &as_a_host,
+                with => with,
+            };
+            farm.sign("host", with);
         }
         let nodes: Vec<usize> = (0..layout.nodes.max(1)).collect();
         for nodes in nodes.chunks(PER_SERVER) {

@@ -1,6 +1,6 @@
 //! Restarts, end to end: evidence, the card and what it is bound to, one node at a time, the verdict, and what a crash leaves.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use habops::{
     domain::{
@@ -370,6 +370,27 @@ fn however_often_and_by_whomever_it_is_pressed_it_is_one_restart() {
         assert_eq!(button(&done, "Approve"), None);
         world.comes_to_rest().await;
         assert_eq!(restarts(world, API), 1);
+    });
+}
+
+#[test]
+fn the_end_of_a_change_that_took_longer_than_a_minute_is_also_a_reply_which_notifies() {
+    watching("62s").run(async |world| {
+        let (operation, card) = card(world, PLAIN).await;
+        world.person("ana").presses(&card, "Approve").await;
+        let key = format!("{operation}:end");
+        let patience = Duration::from_mins(3);
+        let reply = world
+            .within(patience, "the end as a reply", async || {
+                everywhere(world.slack()).find(|it| of_metadata(it, "key") == key)
+            })
+            .await;
+        assert_eq!(reply.thread_ts, Some(card.ts.clone()));
+        let told = words(&reply);
+        assert!(told.contains("live-builder-api-0 recovered"), "{told}");
+        // The whole of it stays where it was asked for.
+        let whole = world.shows(&operation, "done").await;
+        assert_eq!(whole.ts, card.ts);
     });
 }
 

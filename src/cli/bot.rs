@@ -135,6 +135,9 @@ pub async fn one(
         &asked,
     )
     .await;
+    if let Ok(terminal::Went::Interrupted) = went {
+        stop.cancel(); // another process has ended it; what still hangs here has nobody to tell
+    }
     core.pipeline.settled().await;
     clock.cancel();
     let _ = leases.await;

@@ -1,6 +1,6 @@
 //! The audit: facts in one chain, each record holding the hash of the one before (law 5).
 
-use std::{fmt::Write as _, str::FromStr};
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -204,11 +204,7 @@ impl Record {
             hasher.update((field.len() as u64).to_be_bytes());
             hasher.update(field.as_bytes());
         }
-        let mut hex = String::with_capacity(64);
-        for byte in hasher.finalize() {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Hash(hex)
+        Hash(hex::encode(hasher.finalize()))
     }
 }
 

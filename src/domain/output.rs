@@ -222,6 +222,18 @@ pub struct HostOutcome {
     pub facts: Vec<(String, String)>,
 }
 
+impl HostOutcome {
+    /// A line of a node of which nothing more is to be shown.
+    pub fn new(node: impl Into<String>, state: HostState, said: impl Into<String>) -> Self {
+        Self {
+            node: node.into(),
+            state,
+            said: said.into(),
+            facts: Vec::new(),
+        }
+    }
+}
+
 /// How it went on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

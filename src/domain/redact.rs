@@ -142,11 +142,6 @@ impl Rules {
         });
         found.collect()
     }
-
-    /// Whether there is a secret in it.
-    pub fn holds_secret(&self, text: &str) -> bool {
-        self.redact(text).1 > 0
-    }
 }
 
 /// What is wrong, without the drawing that points at the place.
@@ -205,25 +200,12 @@ fn keys(text: &str) -> (Cow<'_, str>, u64) {
     (Cow::Owned(out), count)
 }
 
-/// What a whole-line stream holds back: the last, unfinished line, and whatever belongs to an open private-key block.
-/// A stream that was cut loses its partial first and last line (law 10).
-pub fn whole_lines(text: &str, first_is_partial: bool, last_is_partial: bool) -> &str {
-    let mut kept = text;
-    if first_is_partial {
-        kept = kept.split_once('\n').map_or("", |(_, rest)| rest);
-    }
-    if last_is_partial && !kept.ends_with('\n') {
-        kept = kept.rsplit_once('\n').map_or("", |(rest, _)| rest);
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rstest::rstest;
 
-    use super::{Rules, whole_lines};
+    use super::Rules;
 
     fn rules() -> Rules {
         Rules::new(["sesame-[0-9]+"]).unwrap()
@@ -277,13 +259,6 @@ mod tests {
     fn keeps_what_follows_a_key() {
         let text = "a\n-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\nb";
         assert_eq!(rules().redact(text).0, "a\n[redacted: private key]\nb");
-    }
-
-    #[test]
-    fn partial_lines_are_dropped() {
-        assert_eq!(whole_lines("tial\nwhole\npar", true, true), "whole");
-        assert_eq!(whole_lines("whole\nwhole", false, false), "whole\nwhole");
-        assert_eq!(whole_lines("only", true, false), "");
     }
 
     proptest! {

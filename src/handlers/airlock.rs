@@ -306,12 +306,7 @@ fn host(node: &str, probed: &Probed) -> HostOutcome {
         Ok((verdict, _)) => (HostState::Done, verdict.word().to_owned()),
         Err((state, said)) => (*state, said.clone()),
     };
-    HostOutcome {
-        node: node.to_owned(),
-        state,
-        said,
-        facts: Vec::new(),
-    }
+    HostOutcome::new(node, state, said)
 }
 
 #[cfg(test)]

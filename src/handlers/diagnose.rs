@@ -355,12 +355,7 @@ fn host(node: &Node, answer: &Read<'_>) -> HostOutcome {
             (HostState::Done, said)
         }
     };
-    HostOutcome {
-        node: node.name.to_string(),
-        state,
-        said,
-        facts: Vec::new(),
-    }
+    HostOutcome::new(node.name.as_str(), state, said)
 }
 
 /// What people may notice, for when the journals say nothing.

@@ -217,12 +217,7 @@ fn by_words(words: &[String]) -> String {
 }
 
 fn skipped(node: &Node, why: &str) -> HostOutcome {
-    HostOutcome {
-        node: node.name.to_string(),
-        state: HostState::Skipped,
-        said: why.to_owned(),
-        facts: Vec::new(),
-    }
+    HostOutcome::new(node.name.as_str(), HostState::Skipped, why)
 }
 
 /// A change is written down before it reaches the node (law 5).
@@ -241,12 +236,7 @@ async fn may_begin(node: &Node, work: &Work) -> std::result::Result<(), String> 
 
 /// Every step on one node, until one does not end as it should.
 async fn on_node(node: &Node, plan: &Plan, work: &Work) -> (HostOutcome, String) {
-    let outcome = |state, said: String| HostOutcome {
-        node: node.name.to_string(),
-        state,
-        said,
-        facts: Vec::new(),
-    };
+    let outcome = |state, said: String| HostOutcome::new(node.name.as_str(), state, said);
     let mut text = String::new();
     if let Err(why) = may_begin(node, work).await {
         return (outcome(HostState::Skipped, why), text);

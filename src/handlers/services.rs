@@ -90,15 +90,6 @@ async fn ask(look: &Look, host: &Host) -> (HostOutcome, Vec<Service>, Option<Str
     (outcome, services, why)
 }
 
-fn row_of(node: &str, state: HostState, said: String) -> HostOutcome {
-    HostOutcome {
-        node: node.to_owned(),
-        state,
-        said,
-        facts: Vec::new(),
-    }
-}
-
 /// The row of a node whose services are known.
 fn listed(node: &str, services: &[Service]) -> HostOutcome {
     let is_up = |service: &&Service| service.state == ServiceState::Up;
@@ -106,11 +97,11 @@ fn listed(node: &str, services: &[Service]) -> HostOutcome {
         (_, 0) => "no services are loaded".to_owned(),
         (up, all) => format!("{up} of {all} services up"),
     };
-    row_of(node, HostState::Done, said)
+    HostOutcome::new(node, HostState::Done, said)
 }
 
 fn read(node: &str, answer: std::result::Result<Answer, Error>) -> (HostOutcome, Vec<Service>) {
-    let outcome = |state, said: String| row_of(node, state, said);
+    let outcome = |state, said: String| HostOutcome::new(node, state, said);
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {

@@ -324,14 +324,7 @@ mod tests {
 
     #[test]
     fn a_title_names_the_worst_node_once_and_leaves_the_advice_to_the_table() {
-        let short = |said: &str| {
-            in_short(&HostOutcome {
-                node: "api-0".to_owned(),
-                state: HostState::Unreachable,
-                said: said.to_owned(),
-                facts: Vec::new(),
-            })
-        };
+        let short = |said: &str| in_short(&HostOutcome::new("api-0", HostState::Unreachable, said));
         assert_eq!(
             short("the host key of api-0 (127.0.0.1:22) changed: known A, offered B; if not"),
             "the host key of api-0 (127.0.0.1:22) changed"

@@ -13,13 +13,13 @@ use crate::{
         failure::{Failure, Refusal},
         fingerprint::differences,
         ids::OperationId,
-        incident::{EntryKind, TimelineEntry},
+        incident::EntryKind,
         journey::{
             Approval, Cleared, Clearing, Planned, Redacted, clear, may_decide, revive, thawed,
         },
         message::Lane,
-        operation::{Offer, Operation, State, StoredProposal},
-        output::{Action, Choice, Output, Part, Status, Weight},
+        operation::{Operation, State, StoredProposal},
+        output::{Output, Part, Status},
     },
     store::{Change, End},
 };
@@ -112,19 +112,6 @@ impl Pipeline {
             }
         }
         Ok(())
-    }
-
-    /// The buttons of a card: a handoff is accepted, everything else approved.
-    pub(super) fn yes_and_no(
-        &self,
-        operation: &Operation,
-        proposal: &StoredProposal,
-    ) -> (Offer, Offer) {
-        let until = Some(proposal.expires_at);
-        (
-            self.offer(yes(&proposal.confirm), Some(operation.id), until),
-            self.offer(Action::Deny, Some(operation.id), until),
-        )
     }
 
     /// Judges a yes or a no to an operation that waits, and carries it out. Returns what to tell whoever said it.
@@ -379,101 +366,6 @@ impl Pipeline {
             offers,
             ..Change::default()
         }
-    }
-
-    /// The card of what waits for a yes.
-    pub(super) fn card_that_asks(
-        &self,
-        operation: &Operation,
-        proposal: &StoredProposal,
-        approve: &str,
-        deny: &str,
-    ) -> Output {
-        let id = operation.id;
-        let who = match &proposal.confirm {
-            Confirm::SecondPerson => "somebody other than the asker".to_owned(),
-            Confirm::Named(_) => format!("<@{}>", proposal.named.as_deref().unwrap_or("nobody")),
-            Confirm::Own | Confirm::Never => {
-                "anybody who may run it, the asker included".to_owned()
-            }
-        };
-        let mut card = Output::new(Status::Waiting, format!("Confirm: {}", operation.text));
-        card.parts.clone_from(&proposal.preview.parts);
-        if !proposal.preview.title.is_empty() {
-            card.parts
-                .insert(0, Part::Text(proposal.preview.title.clone()));
-        }
-        let choice = |label: &str, action, offer: &str, typed: &str, weight| Choice {
-            label: label.to_owned(),
-            action,
-            offer: offer.to_owned(),
-            typed: format!("{typed} {id}"),
-            weight,
-        };
-        card.with(Part::Ask {
-            question: format!(
-                "Needs a yes from {who}, until {}.",
-                proposal.expires_at.strftime("%H:%M:%S UTC")
-            ),
-            choices: vec![
-                match yes(&proposal.confirm) {
-                    Action::Accept => choice(
-                        "Accept",
-                        Action::Accept,
-                        approve,
-                        "approve",
-                        Weight::Primary,
-                    ),
-                    action => choice("Approve", action, approve, "approve", Weight::Danger),
-                },
-                choice("Deny", Action::Deny, deny, "deny", Weight::Plain),
-            ],
-        })
-    }
-
-    /// A timeline line in the asker's name, where an incident hears of it.
-    pub(super) fn entry(
-        &self,
-        operation: &Operation,
-        kind: EntryKind,
-        text: String,
-    ) -> Vec<TimelineEntry> {
-        self.entry_by(operation, &operation.actor, kind, text)
-    }
-
-    /// The line that says how an operation ended.
-    pub(super) fn ended_line(&self, operation: &Operation, end: &Redacted) -> Vec<TimelineEntry> {
-        let title = &end.output().title;
-        let text = format!("{} {}: {title}", operation.id, operation.text);
-        self.entry(operation, EntryKind::Ended, text)
-    }
-
-    pub(super) fn entry_by(
-        &self,
-        operation: &Operation,
-        by: &Actor,
-        kind: EntryKind,
-        text: String,
-    ) -> Vec<TimelineEntry> {
-        let Some(incident) = operation.incident else {
-            return Vec::new();
-        };
-        vec![TimelineEntry {
-            incident,
-            at: self.now(),
-            actor: by.clone(),
-            kind,
-            text,
-            operation: Some(operation.id),
-        }]
-    }
-}
-
-/// What is taken is accepted; what is done is approved.
-fn yes(confirm: &Confirm) -> Action {
-    match confirm {
-        Confirm::Named(_) => Action::Accept,
-        Confirm::Never | Confirm::Own | Confirm::SecondPerson => Action::Approve,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Cleared` → `Outcome`: the deed, recorded before and after; effects and the redacted output are written with the end state.
+//! `Cleared` → `Outcome`: the deed, recorded before and after.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -11,48 +11,35 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use backon::{ExponentialBuilder, Retryable as _};
 use futures_util::FutureExt as _;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, time::timeout};
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::error;
 
-use super::{Case, Pipeline, outbox::Seen};
+use super::{
+    Case, Pipeline,
+    end::Done,
+    progress::{Running, Told},
+};
 use crate::{
     domain::{
-        actor::Actor,
         audit::Event,
-        failure::{Failure, Refusal},
+        failure::Failure,
         ids::OperationId,
-        incident::{EntryKind, Incident},
-        journey::{Cleared, Effect, OpenAt, Outcome, Parsed, Redacted, Routed, redact},
-        message::Lane,
-        operation::{Offer, Operation, State},
-        output::{Action, Choice, HostState, Output, Part, Status, Weight},
-        place::Whence,
+        incident::EntryKind,
+        journey::{Cleared, Effect, OpenAt, Outcome, Parsed},
+        operation::{Operation, State},
+        output::{Output, Part, Status},
         routing::Route,
     },
-    handlers::{Fence, Secrets, Work},
-    store::{Change, End, Stepped},
+    handlers::{Fence, Work},
+    store::Change,
 };
 
-/// A command that has not ended by then shows that it runs; an earlier end is posted once.
-const SHOWS_AFTER: Duration = Duration::from_secs(1);
-/// How often progress is written as a wish, at most. The poster edits no oftener than every three seconds anyway.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-/// A change that took this long is watched by nobody any more: its end is also a reply, of which Slack notifies, as it does not of
-/// an edit.
-const NOTIFIES_AFTER: Duration = Duration::from_mins(1);
 /// A look that ends by itself when it is stopped has this long to say what it found.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Longest a look may run. A change is bounded by its own steps.
 const LONGEST_LOOK: Duration = Duration::from_mins(15);
-/// Between two tries to write an end, at first and at most; and how long it is tried.
-const WRITE_AGAIN: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const WRITE_WITHIN: Duration = Duration::from_mins(10);
 
 impl Pipeline {
     /// Runs it, and writes what came of it.
@@ -237,76 +224,6 @@ impl Pipeline {
         })
     }
 
-    /// Shows that it runs once it takes longer than a moment, with a button to end it, and watches for a cancel from another process.
-    fn tell_progress(&self, mut told: Told) -> tokio::task::JoinHandle<()> {
-        let pipeline = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(SHOWS_AFTER).await;
-            let button = pipeline.button_to_end(told.operation.id, told.changes);
-            let mut offers = vec![button.1];
-            let mut shown = None;
-            loop {
-                let latest = told.reported.borrow_and_update().clone();
-                let output = latest
-                    .unwrap_or_else(|| {
-                        let title = format!("Running: {}", told.operation.text);
-                        Output::new(Status::Running, title)
-                    })
-                    .text_of(approved(&told.operation));
-                if shown.as_ref() != Some(&output) && matches!(told.seen, Seen::ByAll(_)) {
-                    told.has_shown.store(true, Ordering::Relaxed);
-                    let redacted =
-                        redact(output.clone().with(button.0.clone()), &pipeline.parts.rules)
-                            .and(told.secrets.removed());
-                    let (wishes, more) = pipeline.shown(
-                        &told.operation,
-                        State::Running,
-                        &told.seen,
-                        Lane::Progress,
-                        &redacted,
-                    );
-                    offers.extend(more);
-                    let put = pipeline.parts.store.put_with(wishes, offers.clone()).await;
-                    match put {
-                        Ok(()) => offers.clear(),
-                        Err(error) => {
-                            let id = told.operation.id;
-                            warn!("progress of {id} cannot be shown: {error}");
-                        }
-                    }
-                    shown = Some(output);
-                }
-                let requested = pipeline.parts.store.cancel_requested(told.operation.id);
-                if requested.await.unwrap_or(false) {
-                    told.stop.cancel();
-                }
-                tokio::time::sleep(PROGRESS_EVERY).await;
-            }
-        })
-    }
-
-    /// Stop for a look, Cancel for a change: judged when it is pressed, and good until the operation has ended.
-    fn button_to_end(&self, id: OperationId, changes: bool) -> (Part, Offer) {
-        let (label, action) = if changes {
-            ("Cancel", Action::Cancel)
-        } else {
-            ("Stop", Action::Stop)
-        };
-        let offer = self.offer(action, Some(id), None);
-        let choice = Choice {
-            label: label.to_owned(),
-            action,
-            offer: offer.id.to_string(),
-            typed: format!("cancel {id}"),
-            weight: Weight::Plain,
-        };
-        let ask = Part::Ask {
-            question: String::new(),
-            choices: vec![choice],
-        };
-        (ask, offer)
-    }
-
     /// A run that was refused or broke: told once in the log, counted, and said.
     async fn fell_short(&self, operation: &Operation, failure: &Failure) -> Outcome {
         match failure {
@@ -367,177 +284,6 @@ impl Pipeline {
         outcome.effects = records;
         Ok(outcome)
     }
-
-    /// Writes the end of something that never ran, or that another process left behind, if it still stands in `only_from`. Whether
-    /// this was its end.
-    pub(super) async fn write_end(
-        &self,
-        case: &Case,
-        only_from: Option<State>,
-        state: State,
-        output: Output,
-    ) -> anyhow::Result<bool> {
-        let now = self
-            .parts
-            .store
-            .operation(case.operation.id)
-            .await
-            .context("cannot read the operation")?;
-        let may_end = |now: State| only_from.map_or(!now.is_end(), |from| now == from);
-        let Some(operation) = now.filter(|operation| may_end(operation.state)) else {
-            return Ok(false);
-        };
-        let operation = self.of_its_incident(operation);
-        let redacted = self.redacted(output).await;
-        let from = operation.state;
-        // What a machine asked for is nobody's alone: what became of it is seen where it was meant for.
-        let by_machine = matches!(operation.actor, Actor::Habops | Actor::PagerDuty);
-        let shared = operation.started_at.is_some() || operation.proposal.is_some() || by_machine;
-        let (wishes, offers) = if shared {
-            let seen = self.seen_again(&operation).await;
-            self.shown(&operation, state, &seen, Lane::Verdict, &redacted)
-        } else {
-            self.only_to_asker(&operation, state, "refused", &redacted)
-        };
-        let event = match state {
-            State::Refused => Event::Refused {
-                why: redacted.output().title.clone(),
-            },
-            _ => finished(state, &redacted),
-        };
-        let timeline = if shared {
-            self.ended_line(&operation, &redacted)
-        } else {
-            Vec::new()
-        };
-        let (mut wishes, mut offers) = (wishes, offers);
-        if from == State::Awaiting {
-            let (copies, buttons) = self.copies(&operation, state, &redacted).await;
-            wishes.extend(copies);
-            offers.extend(buttons);
-        }
-        let end = End {
-            events: vec![event],
-            wishes,
-            offers,
-            timeline,
-            ..End::new(state, redacted)
-        };
-        let written = self.finish(operation.id, from, case.fence, end).await?;
-        if written.won() {
-            self.count_end(&operation, state);
-        }
-        self.refresh_card(operation.incident).await;
-        self.attended(&operation);
-        Ok(written.won())
-    }
-
-    /// Writes an end; while the store cannot be written it is tried again, so that what was done is not told as what it was not. What
-    /// cannot be written for so long is left to recovery.
-    async fn finish(
-        &self,
-        id: OperationId,
-        from: State,
-        fence: u64,
-        end: End,
-    ) -> anyhow::Result<Stepped> {
-        let again = ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(WRITE_AGAIN)
-            .with_max_delay(LONGEST_PAUSE)
-            .without_max_times()
-            .with_total_delay(Some(WRITE_WITHIN));
-        let write = || self.parts.store.finish(id, from, fence, end.clone());
-        let written = write
-            .retry(again)
-            .when(|error| error.may_pass() && !self.parts.stop.is_cancelled())
-            .notify(|error, pause| warn!("the end of {id} is written again in {pause:?}: {error}"));
-        written.await.context("cannot write the end")
-    }
-
-    /// A machine's operation names its incident in its words; until it is routed its row does not.
-    fn of_its_incident(&self, operation: Operation) -> Operation {
-        let machine = operation.whence == Whence::Machine && operation.incident.is_none();
-        let named = machine
-            .then(|| self.parsed(&operation).ok()?.flags().incident)
-            .flatten();
-        Operation {
-            incident: operation.incident.or(named),
-            ..operation
-        }
-    }
-
-    /// Writes an outcome: effects, redacted output, wishes, audit and timeline in one transaction.
-    async fn end(&self, done: Done<'_>, from: State, outcome: Outcome) -> anyhow::Result<()> {
-        let Done { operation, .. } = done;
-        let state = end_state(outcome.output.status);
-        let mut operation = operation.clone();
-        let mut seen = done.seen.clone();
-        if let Some(routed) = done.routed.filter(|_| !outcome.effects.is_empty()) {
-            let spec = routed.authorized().parsed().spec();
-            if !spec.is_more_than_a_look() {
-                error!(
-                    "{} writes records and its file does not say `records = true`",
-                    spec.name
-                );
-            }
-        }
-        let (effects, mut wishes) = self
-            .effects(&mut operation, &mut seen, outcome.effects, done.open)
-            .await;
-        let mut output = outcome.output.text_of(approved(&operation));
-        if can_be_retried(state, &output) && operation.whence.place().is_some() {
-            output.parts.push(Part::Retry {
-                command: format!("retry {}", operation.id),
-            });
-        }
-        if let (Some(command), Some(routed)) = (outcome.undo, done.routed) {
-            let spec = routed.authorized().parsed().spec();
-            output.parts.extend(self.undo(spec, command));
-        }
-        let redacted = self.redacted(output).await.and(done.removed);
-        let (ask, offer) = match done.by_hand {
-            Some(text) if state != State::Refused => self.button_by_hand(operation.id, text),
-            _ => (Vec::new(), Vec::new()),
-        };
-        let pressable = self.with(&redacted, ask);
-        let (shown, mut offers) = self.shown(&operation, state, &seen, Lane::Verdict, &pressable);
-        if !shown.is_empty() {
-            offers.extend(offer);
-        }
-        wishes.extend(shown);
-        if done.changes && done.took >= NOTIFIES_AFTER {
-            wishes.extend(self.notice(&operation, state, &seen, &redacted));
-        }
-        if !done.case.told_where && state != State::Refused {
-            wishes.extend(self.link(&operation, done.routed, done.open));
-        }
-        let timeline =
-            if state != State::Refused && is_worth_a_line(&operation, done.changes, &effects) {
-                self.ended_line(&operation, &redacted)
-            } else {
-                Vec::new()
-            };
-        let events = vec![finished(state, &redacted)];
-        info!(state = state.word(), "ended as {}", state.word());
-        let end = End {
-            effects,
-            events,
-            wishes,
-            timeline,
-            offers,
-            ..End::new(state, redacted)
-        };
-        let written = self
-            .finish(operation.id, from, done.case.fence, end)
-            .await?;
-        if written.won() {
-            self.count_end(&operation, state);
-            self.refresh_card(operation.incident).await;
-            self.attended(&operation);
-        }
-        Ok(())
-    }
 }
 
 /// The same command, asking for its lines alone.
@@ -545,127 +291,4 @@ fn by_hand(parsed: &Parsed) -> String {
     let name = parsed.spec().name.as_str();
     let rest = parsed.text().get(name.len()..).unwrap_or_default();
     format!("{name} --by-hand{rest}")
-}
-
-/// What the end of an operation is written from.
-struct Done<'a> {
-    case: &'a Case,
-    operation: &'a Operation,
-    routed: Option<&'a Routed>,
-    seen: &'a Seen,
-    open: &'a [Incident],
-    changes: bool,
-    /// What shows the lines to type for the same; absent where there are none.
-    by_hand: Option<String>,
-    /// Secrets that the handler removed by itself.
-    removed: u64,
-    took: Duration,
-}
-
-/// What the progress of a running operation is told from.
-struct Told {
-    operation: Operation,
-    seen: Seen,
-    reported: watch::Receiver<Option<Output>>,
-    stop: CancellationToken,
-    has_shown: Arc<AtomicBool>,
-    changes: bool,
-    secrets: Arc<Secrets>,
-}
-
-/// Known to this process as running, while it lives.
-struct Running<'a> {
-    pipeline: &'a Pipeline,
-    id: OperationId,
-}
-
-impl<'a> Running<'a> {
-    fn enter(pipeline: &'a Pipeline, id: OperationId, stop: CancellationToken) -> Self {
-        pipeline
-            .parts
-            .running
-            .lock()
-            .expect("no journey panics while it holds this")
-            .insert(id, stop);
-        Self { pipeline, id }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if let Ok(mut running) = self.pipeline.parts.running.lock() {
-            running.remove(&self.id);
-        }
-    }
-}
-
-fn end_state(status: Status) -> State {
-    match status {
-        Status::Done | Status::Waiting | Status::Running => State::Done,
-        Status::Partly => State::Partly,
-        Status::Failed => State::Failed,
-        Status::Refused => State::Refused,
-        Status::Cancelled => State::Cancelled,
-        Status::Interrupted => State::Interrupted,
-    }
-}
-
-/// Who said yes and when, where somebody had to.
-fn approved(operation: &Operation) -> Option<String> {
-    let (by, at) = operation.proposal.as_ref()?.approved_by.as_ref()?;
-    Some(format!("approved by {by}, {}", at.strftime("%H:%M:%S UTC")))
-}
-
-/// Whether some of it was done and some was not: then what was not can be asked for by itself.
-fn can_be_retried(state: State, output: &Output) -> bool {
-    let missed = |part: &Part| match part {
-        Part::Hosts(hosts) => hosts.iter().any(|host| host.state != HostState::Done),
-        _ => false,
-    };
-    match state {
-        State::Partly => true,
-        State::Failed | State::Cancelled => output.parts.iter().any(missed),
-        _ => false,
-    }
-}
-
-/// An incident's timeline tells of changes, of what people saw, and not of the timeline itself.
-fn is_worth_a_line(operation: &Operation, changes: bool, effects: &[Effect]) -> bool {
-    let own_line = effects.iter().any(|effect| {
-        matches!(
-            effect,
-            Effect::OpenIncident { .. }
-                | Effect::AssignPart { .. }
-                | Effect::LinkIncident { .. }
-                | Effect::AddNote { .. }
-                | Effect::CloseIncident { .. }
-        )
-    });
-    let about_itself = operation
-        .command
-        .as_ref()
-        .is_some_and(|name| name.as_str().starts_with("incident "));
-    changes || !(own_line || about_itself)
-}
-
-fn finished(state: State, output: &Redacted) -> Event {
-    let json = serde_json::to_vec(output).expect("an output has only string keys");
-    Event::Finished {
-        state: state.word().to_owned(),
-        title: output.output().title.clone(),
-        output_sha256: hex::encode(Sha256::digest(json)),
-    }
-}
-
-/// Whether an operation can be entered again by this person: for the pipeline's buttons.
-pub(super) fn entered_again(operation: &Operation) -> Result<(), Refusal> {
-    if operation.state.is_end() {
-        Ok(())
-    } else {
-        Err(Refusal::not_now(format!(
-            "{} has not ended yet; it is {}.",
-            operation.id,
-            operation.state.word()
-        )))
-    }
 }

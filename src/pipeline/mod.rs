@@ -1,25 +1,49 @@
 //! The journey of one command, one file a stage. Read `Pipeline::journey` as the drawing.
 //!
 //! ```text
-//! inbox      what came in is stored, then acknowledged        parse      text       → Parsed
-//! authorize  Parsed → Authorized, the nodes frozen            route      Authorized → Routed
-//! plan       Routed → Planned                                 confirm    Planned    → Cleared, or a card
-//! execute    Cleared → Outcome, redacted, with the end state  outbox     what is to be seen, as wishes
-//! redact     secrets gone, people by name                     offers     buttons
-//! recover    what a lost process left behind              heard      what came in by itself, stored and dealt with in order
-//! paged      what PagerDuty told                           kept       messages for the timeline, recaps for who joins
-//! fresh      a card about a world that has changed               hold       what a running change holds of the store
-//! handoff    a shift that changed, told once                   copies     a card in more than one place
-//! taken      whether somebody has taken it                     soon       a shift that begins soon
-//! people     who people of PagerDuty's are in Slack
+//! inbox          what came in is stored, then acknowledged
+//! parse          text       → Parsed, in `domain`
+//! authorize      Parsed     → Authorized, the nodes frozen
+//! route          Authorized → Routed
+//! plan           Routed     → Planned
+//! confirm        Planned    → Cleared, or a card
+//! execute        Cleared    → Outcome
+//! redact         Outcome    → Redacted: secrets gone, people by name
+//! end            how an end is judged and written
+//! outbox         what is to be seen, as wishes
+//!
+//! proposal_card  what the card shows that waits for a yes
+//! copies         such a card in more than one place
+//! fresh          such a card about a world that has changed
+//! hold           what a running change holds of the store
+//! progress       what a running operation shows, and how it is ended from there
+//! effects        what an outcome does to habops' own records
+//! recover        what a lost process left behind
+//! offers         buttons
+//! again          an operation entered again
+//!
+//! timeline       an operation's lines on its incident's timeline
+//! cards          an incident's root card
+//! channels       a channel of its own for an incident
+//! kept           messages for the timeline, recaps for who joins
+//!
+//! heard          what came in by itself, stored and dealt with in order
+//! paged          what PagerDuty told
+//! people         who people of PagerDuty's are in Slack
+//! handoff        a shift that changed, told once
+//! taken          whether somebody has taken it
+//! soon           a shift that begins soon
+//! undelivered    what Slack will never show
 //! ```
 
+mod again;
 mod authorize;
 mod cards;
 mod channels;
 mod confirm;
 mod copies;
 mod effects;
+mod end;
 mod execute;
 mod fresh;
 mod handoff;
@@ -32,11 +56,14 @@ mod outbox;
 mod paged;
 mod people;
 mod plan;
+mod progress;
+mod proposal_card;
 mod recover;
 mod redact;
 mod route;
 mod soon;
 mod taken;
+mod timeline;
 mod undelivered;
 
 use std::{

@@ -1,6 +1,6 @@
 //! The audit in the store: appended inside the transaction it tells of, read in order, verified in one pass.
 
-use std::{cell::RefCell, ops::ControlFlow, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -118,24 +118,6 @@ impl Store {
             .collect()
         })
         .await
-    }
-
-    /// Hands every record to `each`, oldest first, one at a time, until it says stop: for exports of any size.
-    pub async fn each_audit_record(
-        &self,
-        mut each: impl FnMut(Record) -> ControlFlow<()> + Send + 'static,
-    ) -> Result<(), Error> {
-        let walk = move |conn: &rusqlite::Connection| {
-            let mut select =
-                conn.prepare_cached(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
-            for found in select.query_map([], record)? {
-                if each(found?).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        self.inner.readers.read_within(WALK_TIMEOUT, walk).await
     }
 
     /// Walks the whole chain, one record in memory at a time. `head` is a hash noted earlier: it proves that nothing was cut off.

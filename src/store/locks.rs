@@ -133,19 +133,6 @@ impl Store {
         .await
     }
 
-    /// Lets go of it; `false` where the operation did not have it.
-    pub async fn unlock(&self, name: &str, operation: OperationId) -> Result<bool, Error> {
-        let name = name.to_owned();
-        self.write(move |tx| {
-            let gone = tx
-                .conn
-                .prepare_cached("DELETE FROM locks WHERE name = ?1 AND operation = ?2")?
-                .execute(params![name, int(operation.0)])?;
-            Ok(gone == 1)
-        })
-        .await
-    }
-
     /// What a watcher noted under that name.
     pub async fn get_state(&self, name: &str) -> Result<Option<Value>, Error> {
         let name = name.to_owned();

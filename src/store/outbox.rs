@@ -77,14 +77,6 @@ impl Store {
             .await
     }
 
-    /// How many of them are edits of what is to be seen already.
-    pub async fn edits_waiting(&self) -> Result<usize, Error> {
-        self.count(
-            "SELECT count(*) FROM outbox WHERE state IN ('waiting', 'claimed') AND ts IS NOT NULL",
-        )
-        .await
-    }
-
     async fn count(&self, sql: &'static str) -> Result<usize, Error> {
         self.read(move |conn| {
             conn.prepare_cached(sql)?

@@ -19,7 +19,7 @@ use crate::{
         ids::OperationId,
         inbound::{Ack, Delivery, Inbound, Typed, Via},
         operation::{Operation, State},
-        output::{HostState, Output, Part, Status},
+        output::{HostOutcome, HostState, Output, Part, Status},
         place::Whence,
         records::{Inbox, Records},
     },
@@ -275,14 +275,20 @@ fn look_of_stderr() -> text::Look {
 
 /// The object of design section 9.
 fn json_of(operation: Option<&Operation>, output: &Output, removed: u64) -> Value {
-    let hosts: Vec<Value> = output
-        .parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Hosts(hosts) => Some(hosts),
-            _ => None,
-        })
-        .flatten()
+    let told = output.parts.iter().filter_map(|part| match part {
+        Part::Hosts(hosts) => Some(hosts),
+        _ => None,
+    });
+    let mut told: Vec<HostOutcome> = told.flatten().cloned().collect();
+    // Where all went well, an answer in other words leaves the rows out; a program wants them all the same.
+    if let Some(operation) = operation.filter(|it| it.state == State::Done && told.is_empty()) {
+        let nodes = operation.nodes.iter();
+        told.extend(
+            nodes.map(|node| HostOutcome::new(node.name.as_str(), HostState::Done, "done")),
+        );
+    }
+    let hosts: Vec<Value> = told
+        .into_iter()
         .map(|host| {
             let facts: serde_json::Map<String, Value> = host.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
             json!({ "node": host.node, "state": host_word(host.state), "said": host.said, "facts": facts })

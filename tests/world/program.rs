@@ -184,9 +184,19 @@ impl Running {
 
     /// Ends it as the Supervisor does, and says with which code it went.
     pub fn is_told_to_stop(&mut self) -> i32 {
+        self.is_sent("-TERM");
+        self.ends()
+    }
+
+    /// Sends it a signal.
+    pub fn is_sent(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Waits for its end, and says with which code it went.
+    pub fn ends(&mut self) -> i32 {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -194,7 +204,7 @@ impl Running {
             }
             assert!(
                 begun.elapsed() < PATIENCE,
-                "it does not stop: {}",
+                "it does not end: {}",
                 self.err()
             );
             std::thread::sleep(LOOK_AGAIN);
@@ -206,6 +216,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let said = self.err();
+        assert!(
+            std::thread::panicking() || !said.contains("panicked at"),
+            "{said}"
+        );
     }
 }
 

@@ -134,11 +134,6 @@ pub struct Output {
 }
 
 impl Output {
-    /// Whether it ended by itself with status 0.
-    pub fn succeeded(&self) -> bool {
-        self.end == End::Exit(0)
-    }
-
     /// Standard output as text; what is not UTF-8 shows as U+FFFD.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

@@ -213,12 +213,7 @@ fn row(node: &str, answer: &Result<Answer, Fault>) -> HostOutcome {
         Err(fault) => fault.row(),
         Ok(answer) => (HostState::Done, said(node, answer)),
     };
-    HostOutcome {
-        node: node.to_owned(),
-        state,
-        said,
-        facts: Vec::new(),
-    }
+    HostOutcome::new(node, state, said)
 }
 
 fn counted(count: usize, thing: &str) -> String {

@@ -223,12 +223,7 @@ fn compared(
 
 /// A row a node that has ended, and one for the node at hand.
 fn rows(ended: &[(&Node, Ended)], at: Option<(&Node, &str)>) -> Vec<HostOutcome> {
-    let row = |node: &Node, state, said: &str| HostOutcome {
-        node: node.name.to_string(),
-        state,
-        said: said.to_owned(),
-        facts: Vec::new(),
-    };
+    let row = |node: &Node, state, said: &str| HostOutcome::new(node.name.as_str(), state, said);
     let done = ended.iter().map(|(node, it)| row(node, it.state, &it.said));
     let at = at.map(|(node, step)| row(node, HostState::Skipped, step));
     done.chain(at).collect()

@@ -57,12 +57,9 @@ impl<'w> Following<'w> {
             .iter()
             .map(|node| node.name.to_string());
         let cleaner = || Cleaner::new(Stream::new(secrets.rules().clone()));
-        let rows = names.clone().map(|node| HostOutcome {
-            node,
-            state: HostState::Done,
-            said: "followed".to_owned(),
-            facts: Vec::new(),
-        });
+        let rows = names
+            .clone()
+            .map(|node| HostOutcome::new(node, HostState::Done, "followed"));
         Self {
             tail,
             work,

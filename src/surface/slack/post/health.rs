@@ -1,15 +1,11 @@
 //! How the posting goes, for `/readyz` and the metrics.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::domain::{message::Posted, tally::Tally};
-
-/// Wishes whose first try is remembered; past that the oldest age is a lower bound.
-const MOST_REMEMBERED: usize = 1_024;
 
 /// How the posting goes. Cheap to clone; all clones show the same.
 #[derive(Clone, Debug, Default)]
@@ -20,27 +16,14 @@ pub struct PosterHealth {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// When each wish that is not settled yet was first held.
-    waiting: HashMap<i64, Instant>,
     last_error: Option<String>,
-    last_success: Option<Instant>,
     token_refused: bool,
 }
 
 impl PosterHealth {
-    /// How long the oldest wish that was tried is waiting for Slack; `None` when nothing waits.
-    pub fn waiting_age(&self) -> Option<Duration> {
-        self.with(|inner| inner.waiting.values().min().map(Instant::elapsed))
-    }
-
     /// What went wrong last, if nothing went right since. Holds no text of any message.
     pub fn last_error(&self) -> Option<String> {
         self.with(|inner| inner.last_error.clone())
-    }
-
-    /// How long ago something was brought to Slack.
-    pub fn last_success_age(&self) -> Option<Duration> {
-        self.with(|inner| inner.last_success.map(|at| at.elapsed()))
     }
 
     /// Whether Slack does not take our token any more: nothing is posted until a person mends that.
@@ -64,27 +47,10 @@ impl PosterHealth {
         self.posts.took(&[result], took);
     }
 
-    pub(super) fn held(&self, row: i64) {
+    pub(super) fn sent(&self) {
         self.with(|inner| {
-            if inner.waiting.len() < MOST_REMEMBERED {
-                inner.waiting.entry(row).or_insert_with(Instant::now);
-            }
-        });
-    }
-
-    pub(super) fn sent(&self, row: i64) {
-        self.with(|inner| {
-            inner.waiting.remove(&row);
-            inner.last_success = Some(Instant::now());
             inner.last_error = None;
             inner.token_refused = false;
-        });
-    }
-
-    pub(super) fn given_up(&self, row: i64, why: &str) {
-        self.with(|inner| {
-            inner.waiting.remove(&row);
-            inner.last_error = Some(why.to_owned());
         });
     }
 

@@ -98,7 +98,6 @@ impl Poster {
             }
             let came = !claimed.is_empty();
             for due in claimed {
-                self.courier.health.held(due.row);
                 channels.add(due);
             }
             while let Some(held) = channels.next() {
@@ -183,7 +182,7 @@ fn id_of(ended: Result<(task::Id, ()), JoinError>) -> task::Id {
 fn tell_health(health: &PosterHealth, due: &Due, posted: &Posted) {
     let key = &due.key.0;
     match posted {
-        Posted::Sent { .. } => health.sent(due.row),
+        Posted::Sent { .. } => health.sent(),
         Posted::Later { after } => debug!(%key, "its turn comes in {} ms", after.as_millis()),
         Posted::NotDone { why, .. } => {
             info!(%key, "not posted yet: {why}");
@@ -193,6 +192,6 @@ fn tell_health(health: &PosterHealth, due: &Due, posted: &Posted) {
             info!(%key, "may be posted, looking before the next try: {why}");
             health.failed(why);
         }
-        Posted::Refused { advice } => health.given_up(due.row, advice),
+        Posted::Refused { advice } => health.failed(advice),
     }
 }
