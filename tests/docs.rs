@@ -148,20 +148,27 @@ fn every_chat_command_in_the_readme_is_one() {
 }
 
 #[test]
-fn the_readmes_examples_of_a_command_and_a_known_issue_are_taken() {
+fn the_readmes_examples_of_a_command_a_query_and_a_known_issue_are_taken() {
     let dir = tempfile::tempdir().unwrap();
-    for (file, begin) in [
-        ("uptime.toml", "summary"),
-        ("diagnose.toml", "[[signature]]"),
+    // The query is a part of a file; what is around it is as in the first example.
+    let head = "summary = \"Find it.\"\nchanges = false\nrole = \"member\"\nconfirm = \"never\"\n";
+    let tail = "[[arg]]\nname = \"origin\"\nkind = \"text\"\nhelp = \"Its name.\"\n";
+    for (file, head, begin, tail) in [
+        ("uptime.toml", "", "summary", ""),
+        ("found.toml", head, "[query]", tail),
+        ("diagnose.toml", "", "[[signature]]", ""),
     ] {
         let file = dir.path().join(file);
-        let text = format!("{begin}{}", between(&format!("```toml\n{begin}"), "```"));
+        let example = between(&format!("```toml\n{begin}"), "```");
+        let text = format!("{head}{begin}{example}{tail}");
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     }
     let catalogue =
         Catalogue::with_overlay(dir.path(), &[]).unwrap_or_else(|faults| panic!("{faults}"));
-    assert!(catalogue.commands.longest(&["uptime".to_owned()]).is_some());
+    for name in ["uptime", "found"] {
+        assert!(catalogue.commands.longest(&[name.to_owned()]).is_some());
+    }
     let known = catalogue.commands.known_issues();
     assert!(known.signature("cache-cold").is_some());
 }

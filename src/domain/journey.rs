@@ -18,11 +18,10 @@ use super::{
     actor::{Actor, Membership, Standing},
     command::{ArgKind, CommandSpec, Confirm},
     failure::Refusal,
-    ids::{Environment, IncidentId, OperationId},
+    ids::{Environment, IncidentId},
     node::Node,
     operation::Operation,
     output::Output,
-    paging::PagerDutyIncident,
     place::Place,
     records::Freeze,
     redact::Rules,
@@ -190,6 +189,14 @@ pub struct Routed {
 }
 
 impl Routed {
+    /// The incident whose place it goes to.
+    pub fn incident(&self) -> Option<IncidentId> {
+        match &self.route {
+            Route::Incident { incident, .. } => Some(*incident),
+            _ => None,
+        }
+    }
+
     /// Joins what may be done with where it is heard.
     pub fn new(authorized: Authorized, route: Route, answer: Option<Place>) -> Self {
         Self {
@@ -421,150 +428,6 @@ impl<P> Cleared<P> {
     pub fn approved_by(&self) -> Option<&Actor> {
         self.approved_by.as_ref()
     }
-}
-
-/// What came of it, and what it does to habops' own records.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// For people.
-    pub output: Output,
-    /// Applied in the transaction that writes the end state.
-    pub effects: Vec<Effect>,
-    /// What would be typed to undo what was done, and no more than that; offered as an Undo button where it is the catalogue's
-    /// `inverse` of the command.
-    pub undo: Option<String>,
-}
-
-impl From<Output> for Outcome {
-    fn from(output: Output) -> Self {
-        Self {
-            output,
-            effects: Vec::new(),
-            undo: None,
-        }
-    }
-}
-
-impl Outcome {
-    /// With the command that undoes it.
-    #[must_use]
-    pub fn undo(mut self, command: impl Into<String>) -> Self {
-        self.undo = Some(command.into());
-        self
-    }
-
-    /// With one more effect.
-    #[must_use]
-    pub fn effect(mut self, effect: Effect) -> Self {
-        self.effects.push(effect);
-        self
-    }
-}
-
-/// A change of habops' own records that an outcome asks for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "effect", rename_all = "kebab-case")]
-pub enum Effect {
-    /// Opens an incident; its id carries the operation's number.
-    OpenIncident {
-        /// What is wrong.
-        title: String,
-        /// Where it was asked for.
-        place: OpenAt,
-        /// The PagerDuty incident it is about, as far as it is known.
-        pagerduty: Option<Box<PagerDutyIncident>>,
-    },
-    /// Binds one more place to an incident.
-    LinkIncident {
-        /// Which.
-        incident: IncidentId,
-        /// Where.
-        place: Place,
-    },
-    /// Adds a person's note to the timeline.
-    AddNote {
-        /// To which incident.
-        incident: IncidentId,
-        /// The note.
-        text: String,
-    },
-    /// Says who leads an incident or keeps its notes.
-    AssignPart {
-        /// Which.
-        incident: IncidentId,
-        /// What they are from now on.
-        part: super::incident::Part,
-        /// Who.
-        user: super::ids::UserId,
-    },
-    /// Closes an incident.
-    CloseIncident {
-        /// Which.
-        incident: IncidentId,
-    },
-    /// Refuses every change from now on.
-    Freeze {
-        /// Where; everywhere when absent.
-        environment: Option<Environment>,
-        /// Why.
-        why: String,
-    },
-    /// Allows changes again.
-    Unfreeze {
-        /// Where; everywhere when absent.
-        environment: Option<Environment>,
-    },
-    /// Says yes or no to an operation that waits; the pipeline judges it and the judgement becomes the output.
-    Decide {
-        /// Which.
-        operation: OperationId,
-        /// Yes or no.
-        yes: bool,
-    },
-    /// Asks an operation to stop; judged by the pipeline.
-    Cancel {
-        /// Which.
-        operation: OperationId,
-    },
-    /// Compares what a change was approved on with how it is now; by the pipeline.
-    Recheck {
-        /// Which.
-        operation: OperationId,
-    },
-    /// Enters an ended operation's command again, as the asker; by the pipeline.
-    Retry {
-        /// Which.
-        operation: OperationId,
-    },
-    /// Takes the handoff of a schedule; judged by the pipeline.
-    AcceptHandoff {
-        /// Which schedule's.
-        schedule: String,
-    },
-    /// Says something in the channel where habops lives.
-    Announce {
-        /// What.
-        output: Output,
-    },
-}
-
-/// Where a new incident lives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OpenAt {
-    /// A card in that channel, whose thread is the incident's place.
-    CardIn(super::ids::ChannelId),
-    /// That channel as a whole.
-    Channel(super::ids::ChannelId),
-    /// A channel of its own, made for it; a card in the other where that cannot be.
-    NewChannel {
-        /// What to call it.
-        name: String,
-        /// Where the card goes instead.
-        otherwise: Option<super::ids::ChannelId>,
-    },
-    /// Nowhere in Slack.
-    Nowhere,
 }
 
 /// An output without secrets: the only thing that is posted or kept.

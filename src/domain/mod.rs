@@ -18,6 +18,7 @@ pub mod message;
 pub mod nearest;
 pub mod node;
 pub mod operation;
+pub mod outcome;
 pub mod output;
 pub mod paging;
 pub mod parse;

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::RefusalKind;
+use super::{failure::RefusalKind, operation::Offer};
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,6 +129,25 @@ pub struct Choice {
     /// How it looks.
     #[serde(default)]
     pub weight: Weight,
+}
+
+impl Choice {
+    /// The button of an offer, of ordinary weight.
+    pub fn of(offer: &Offer, label: impl Into<String>, typed: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            action: offer.action,
+            offer: offer.id.to_string(),
+            typed: typed.into(),
+            weight: Weight::Plain,
+        }
+    }
+
+    /// As heavy as that.
+    #[must_use]
+    pub fn weighing(self, weight: Weight) -> Self {
+        Self { weight, ..self }
+    }
 }
 
 /// How much a button weighs.

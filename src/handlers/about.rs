@@ -2,7 +2,8 @@
 
 use super::{Handler, Look, Result, Work, approvals::Nothing};
 use crate::domain::{
-    journey::{Cleared, Outcome, Proposal},
+    journey::{Cleared, Proposal},
+    outcome::Outcome,
     output::{Output, Part, Status},
 };
 

@@ -11,8 +11,9 @@ use crate::{
     clients::ssh::{Command, End, Host, Output as Answer},
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
         node::Node,
+        outcome::Outcome,
         output::{HostOutcome, HostState, Output, Part, Status},
     },
 };

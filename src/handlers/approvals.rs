@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Handler, Look, Result, Work};
 use crate::domain::{
-    journey::{Cleared, Outcome, Proposal},
+    journey::{Cleared, Proposal},
+    outcome::Outcome,
     output::{Output, Part, Status},
 };
 

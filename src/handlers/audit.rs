@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::{Handler, Look, Result, Work};
 use crate::domain::{
-    journey::{Cleared, Outcome, Proposal},
+    journey::{Cleared, Proposal},
+    outcome::Outcome,
     output::{Output, Part, Status},
 };
 

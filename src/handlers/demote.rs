@@ -14,7 +14,8 @@ use crate::{
     clients::builder::Client,
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         release::{Channel, FullIdent},
     },
@@ -100,10 +101,10 @@ impl Handler for Demote {
             end: Ended::Already,
             error: None,
         }));
+        let output = moving::output(Way::Out, &plan.channel, &moved, work);
         Ok(Outcome {
-            output: moving::output(Way::Out, &plan.channel, &moved, work),
-            effects: Vec::new(),
             undo,
+            ..Outcome::from(output)
         })
     }
 

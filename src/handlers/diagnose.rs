@@ -15,9 +15,10 @@ use crate::{
     domain::{
         failure::Refusal,
         ids::Environment,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
         known_issue::{KnownIssues, Sighting, Symptom},
         node::Node,
+        outcome::Outcome,
         output::{HostOutcome, HostState, Output, Part, Status},
     },
 };

@@ -6,7 +6,8 @@ use super::{Handler, Look, Result, Work};
 use crate::domain::{
     failure::Refusal,
     ids::Environment,
-    journey::{Cleared, Effect, Outcome, Proposal},
+    journey::{Cleared, Proposal},
+    outcome::{Effect, Outcome},
     output::{Output, Part, Status},
 };
 
@@ -60,9 +61,7 @@ impl Handler for Freeze {
                 environment: environment.clone(),
                 why: why.clone(),
             })
-            .effect(Effect::Announce {
-                output: announcement,
-            }))
+            .announced(announcement))
     }
 }
 
@@ -105,8 +104,6 @@ impl Handler for Unfreeze {
         let title = format!("Changes are allowed again: {}", place(environment.as_ref()));
         Ok(Outcome::from(Output::new(Status::Done, title.clone()))
             .effect(Effect::Unfreeze { environment })
-            .effect(Effect::Announce {
-                output: Output::new(Status::Done, title),
-            }))
+            .announced(Output::new(Status::Done, title)))
     }
 }

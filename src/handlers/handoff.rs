@@ -15,7 +15,8 @@ use crate::{
         failure::Refusal,
         handoff::{self, Packet},
         ids::UserId,
-        journey::{Cleared, Effect, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::{Judgement, Outcome},
         output::{Output, Part, Status},
         records::Records,
         roster::{Responder, Roster, names},
@@ -347,7 +348,8 @@ impl Handler for Accept {
         }
         let schedule = only(&open)?;
         // The pipeline judges it; its judgement becomes the answer.
-        Ok(Outcome::from(Output::new(Status::Done, "")).effect(Effect::AcceptHandoff { schedule }))
+        Ok(Outcome::from(Output::new(Status::Done, ""))
+            .judged(Judgement::AcceptHandoff { schedule }))
     }
 }
 

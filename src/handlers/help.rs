@@ -10,7 +10,8 @@ use crate::domain::{
     command::{ByEnvironment, CommandSpec},
     failure::Refusal,
     ids::Environment,
-    journey::{Cleared, Outcome, Proposal, may},
+    journey::{Cleared, Proposal, may},
+    outcome::Outcome,
     output::{Output, Part, Status},
     parse::usage,
 };

@@ -13,7 +13,8 @@ use crate::{
     clients::ssh::Host,
     domain::{
         failure::{Failure, Refusal},
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Status},
         pattern::Pattern,
     },

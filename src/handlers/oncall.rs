@@ -10,7 +10,8 @@ use super::{
 use crate::{
     clients::pagerduty::Error,
     domain::{
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         roster::{Responder, Roster, Schedule, Seen, Shift, names},
     },

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Handler, Look, Result, Work};
 use crate::domain::{
     ids::OperationId,
-    journey::{Cleared, Effect, Outcome, Proposal},
+    journey::{Cleared, Proposal},
+    outcome::{Judgement, Outcome},
     output::{Output, Status},
 };
 
@@ -16,7 +17,7 @@ pub struct Args {
 }
 
 macro_rules! on_an_operation {
-    ($($(#[$doc:meta])* $name:ident, $title:literal, |$operation:ident| $effect:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident, $title:literal, |$operation:ident| $judgement:expr;)+) => {$(
         $(#[$doc])*
         pub struct $name;
 
@@ -31,7 +32,7 @@ macro_rules! on_an_operation {
             async fn run(plan: &Cleared<Args>, _work: &Work) -> Result<Outcome> {
                 let $operation = plan.plan().operation;
                 // The pipeline's judgement takes the place of this title.
-                Ok(Outcome::from(Output::new(Status::Done, format!($title, $operation))).effect($effect))
+                Ok(Outcome::from(Output::new(Status::Done, format!($title, $operation))).judged($judgement))
             }
         }
     )+};
@@ -39,13 +40,13 @@ macro_rules! on_an_operation {
 
 on_an_operation! {
     /// `/habops approve`: says yes to an operation that waits.
-    Approve, "{} approved", |operation| Effect::Decide { operation, yes: true };
+    Approve, "{} approved", |operation| Judgement::Decide { operation, yes: true };
     /// `/habops deny`: says no to it.
-    Deny, "{} denied", |operation| Effect::Decide { operation, yes: false };
+    Deny, "{} denied", |operation| Judgement::Decide { operation, yes: false };
     /// `/habops cancel`: asks an operation to stop.
-    Cancel, "{} asked to stop", |operation| Effect::Cancel { operation };
+    Cancel, "{} asked to stop", |operation| Judgement::Cancel { operation };
     /// `/habops recheck`: compares what a change was approved on with how it is now.
-    Recheck, "{} compared", |operation| Effect::Recheck { operation };
+    Recheck, "{} compared", |operation| Judgement::Recheck { operation };
     /// `/habops retry`: enters an ended operation's command again.
-    Retry, "{} entered again", |operation| Effect::Retry { operation };
+    Retry, "{} entered again", |operation| Judgement::Retry { operation };
 }

@@ -12,7 +12,8 @@ use crate::{
     domain::{
         failure::Refusal,
         ids::UserId,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         roster::Responder,
     },

@@ -12,7 +12,8 @@ use crate::{
     clients::pagerduty::Incident,
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         paging::PagerDutyStatus as Stands,
     },

@@ -17,7 +17,8 @@ use crate::{
     clients::builder::Client,
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         release::{Channel, FullIdent, Ident},
     },
@@ -99,9 +100,8 @@ impl Handler for Promote {
             output = output.text(releases::followers(&plan.channel, &plan.moves, &work.look).await);
         }
         Ok(Outcome {
-            output,
-            effects: Vec::new(),
             undo,
+            ..Outcome::from(output)
         })
     }
 

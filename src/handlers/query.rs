@@ -12,7 +12,8 @@ use crate::{
     domain::{
         command::{CommandSpec, Query, QueryScope, Source},
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         shard::{self, Id, schema},
     },

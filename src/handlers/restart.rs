@@ -25,8 +25,9 @@ use super::{Handler, Look, Result, Work, hold::SUPERVISOR, hosts};
 use crate::{
     clients::ssh::Host,
     domain::{
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
         node::Node,
+        outcome::Outcome,
         output::HostState,
         supervisor::ServiceState,
     },

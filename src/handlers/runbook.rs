@@ -12,8 +12,9 @@ use crate::{
     clients::ssh::{Command, End, Host, Output as Answer},
     domain::{
         command::{Runbook, Source},
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
         node::Node,
+        outcome::Outcome,
         output::{HostOutcome, HostState, Output, Part, Status},
         records::Touch,
     },

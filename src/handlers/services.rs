@@ -15,7 +15,8 @@ use crate::{
         supervisor,
     },
     domain::{
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{HostOutcome, HostState, Output, Part, Status},
         supervisor::{Report, Service, ServiceState, read as read_status},
     },

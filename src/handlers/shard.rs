@@ -8,7 +8,8 @@ use super::{Handler, Look, Result, Work};
 use crate::{
     clients::datastore::{Client, Found, Sought},
     domain::{
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         shard::{self, DATABASES, Id, SHARDED, SHARDS, schema},
     },

@@ -16,8 +16,9 @@ use super::{
 use crate::{
     clients::ssh::{Command, Error, Host},
     domain::{
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
         node::{Fleet, Node},
+        outcome::Outcome,
         output::{HostOutcome, HostState, Output, Part, Status as Ended},
         supervisor::ServiceState,
     },

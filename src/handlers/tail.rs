@@ -17,7 +17,8 @@ use crate::{
     clients::ssh::Command,
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         pattern::Pattern,
     },
 };

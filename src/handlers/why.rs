@@ -8,8 +8,9 @@ use crate::domain::{
     command::{ByEnvironment, CommandSpec},
     failure::Refusal,
     ids::OperationId,
-    journey::{Cleared, Outcome, Proposal},
+    journey::{Cleared, Proposal},
     operation::Operation,
+    outcome::Outcome,
     output::{Output, Part, Status},
 };
 

@@ -26,32 +26,39 @@ impl Pipeline {
         let text = again(&operation, &parsed, &self.parts.commands, self.now())?;
         let title = format!("Entered again: {text}");
         let refused = self
-            .enter_again(key, text, actor.clone(), operation.whence.clone())
-            .await?;
+            .enters(
+                key,
+                Via::Button,
+                text,
+                actor.clone(),
+                operation.whence.clone(),
+            )
+            .await;
         Ok(refused.unwrap_or_else(|| Output::new(Status::Done, title)))
     }
 
-    /// Enters a command as if it had been typed; the output, if any, says why it could not be.
-    pub(super) async fn enter_again(
+    /// Enters a command as if it had been typed, once under that key; the output, if any, says why it could not be.
+    pub(super) async fn enters(
         &self,
         key: String,
+        via: Via,
         text: String,
         actor: Actor,
         whence: Whence,
-    ) -> Result<Option<Output>, Failure> {
+    ) -> Option<Output> {
         let typed = Typed {
             text,
             actor,
             whence,
-            via: Via::Button,
+            via,
             reply: None,
             message: None,
             yes: false,
             in_passing: false,
         };
         match self.accept_typed(key, self.now(), typed).await {
-            Ack::Unstored { said, .. } => Ok(Some(said)),
-            Ack::Accepted { .. } | Ack::Duplicate => Ok(None),
+            Ack::Unstored { said, .. } => Some(said),
+            Ack::Accepted { .. } | Ack::Duplicate => None,
         }
     }
 }

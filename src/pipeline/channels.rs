@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use super::Pipeline;
 use crate::domain::{
     ids::{ChannelId, UserId},
-    journey::OpenAt,
+    outcome::OpenAt,
 };
 
 /// Longest topic that Slack takes, in characters.

@@ -59,14 +59,9 @@ impl Pipeline {
         };
         let open = self.open(case).await?;
         let mut operation = case.operation.clone();
-        operation.incident = incident_of(&planned);
+        operation.incident = planned.routed().incident();
         let (approve, deny) = self.yes_and_no(&operation, &stored);
-        let card = self.card_that_asks(
-            &operation,
-            &stored,
-            &approve.id.to_string(),
-            &deny.id.to_string(),
-        );
+        let card = self.card_that_asks(&operation, &stored, &approve, &deny);
         let seen = self.seen(&operation, planned.routed(), &open);
         let (wishes, mut offers) = self.shown(
             &operation,
@@ -366,14 +361,6 @@ impl Pipeline {
             offers,
             ..Change::default()
         }
-    }
-}
-
-/// The incident that hears of a planned command.
-pub(super) fn incident_of(planned: &Planned) -> Option<crate::domain::ids::IncidentId> {
-    match planned.routed().route() {
-        crate::domain::routing::Route::Incident { incident, .. } => Some(*incident),
-        _ => None,
     }
 }
 

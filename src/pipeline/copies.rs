@@ -18,8 +18,7 @@ impl Pipeline {
             let Some(proposal) = &operation.proposal else {
                 continue;
             };
-            let (yes, no) = self.yes_and_no(operation, proposal);
-            let (approve, deny) = (yes.id.to_string(), no.id.to_string());
+            let (approve, deny) = self.yes_and_no(operation, proposal);
             let card = self.card_that_asks(operation, proposal, &approve, &deny);
             let at = handoff.told_at.as_nanosecond();
             shown.wishes.push(Wish {
@@ -33,7 +32,7 @@ impl Pipeline {
                 output: self.redacted(card).await,
                 about: self.about(operation, State::Awaiting),
             });
-            shown.offers.extend([yes, no]);
+            shown.offers.extend([approve, deny]);
         }
     }
 

@@ -10,9 +10,10 @@ use crate::domain::{
     failure::{Failure, Refusal},
     ids::{ChannelId, IncidentId, MessageTs},
     incident::{Home, Incident},
-    journey::{Effect, OpenAt, Redacted, Routed, redact},
+    journey::{Redacted, Routed, redact},
     message::{Carrier, Destination, Lane, MessageKey, Under, Wish},
     operation::{Operation, State},
+    outcome::{Effect, OpenAt},
     output::{Output, Part, Status},
     redact::Rules,
     routing::Route,
@@ -25,7 +26,6 @@ impl Pipeline {
         operation: &mut Operation,
         seen: &mut Seen,
         effects: Vec<Effect>,
-        open: &[Incident],
     ) -> (Vec<Effect>, Vec<Wish>) {
         let mut wishes = Vec::new();
         let mut kept = Vec::new();
@@ -85,26 +85,29 @@ impl Pipeline {
                     operation.incident = Some(incident);
                     kept.push(Effect::CloseIncident { incident });
                 }
-                Effect::Announce { output } => {
-                    let here = operation.whence.place().map(|place| &place.channel);
-                    if let Some(channel) = self
-                        .parts
-                        .settings
-                        .channel
-                        .as_ref()
-                        .filter(|channel| Some(*channel) != here || !open.is_empty())
-                    {
-                        let to = Destination {
-                            channel: channel.clone(),
-                            thread: Under::Channel,
-                        };
-                        wishes.push(self.said(operation, "announced", to, output).await);
-                    }
-                }
                 other => kept.push(other),
             }
         }
         (kept, wishes)
+    }
+
+    /// Something said where habops lives, unless everybody there sees the answer itself.
+    pub(super) async fn announced(
+        &self,
+        operation: &Operation,
+        output: Output,
+        open: &[Incident],
+    ) -> Option<Wish> {
+        let here = operation.whence.place().map(|place| &place.channel);
+        let channel = self.parts.settings.channel.as_ref()?;
+        if Some(channel) == here && open.is_empty() {
+            return None;
+        }
+        let to = Destination {
+            channel: channel.clone(),
+            thread: Under::Channel,
+        };
+        Some(self.said(operation, "announced", to, output).await)
     }
 
     /// The card of a new incident; pinned where the whole channel is the incident's, and told where it was typed elsewhere. Its

@@ -14,9 +14,10 @@ use crate::{
         audit::Event,
         ids::OperationId,
         incident::Incident,
-        journey::{Effect, Outcome, Redacted, Routed},
+        journey::{Redacted, Routed},
         message::Lane,
         operation::{Operation, State},
+        outcome::{Effect, Outcome},
         output::{HostState, Output, Part, Status},
         place::Whence,
     },
@@ -58,7 +59,7 @@ impl Pipeline {
         let state = end_state(outcome.output.status);
         let mut operation = operation.clone();
         let mut seen = done.seen.clone();
-        if let Some(routed) = done.routed.filter(|_| !outcome.effects.is_empty()) {
+        if let Some(routed) = done.routed.filter(|_| outcome.writes_records()) {
             let spec = routed.authorized().parsed().spec();
             if !spec.is_more_than_a_look() {
                 error!(
@@ -68,8 +69,11 @@ impl Pipeline {
             }
         }
         let (effects, mut wishes) = self
-            .effects(&mut operation, &mut seen, outcome.effects, done.open)
+            .effects(&mut operation, &mut seen, outcome.effects)
             .await;
+        if let Some(output) = outcome.announcement {
+            wishes.extend(self.announced(&operation, output, done.open).await);
+        }
         let mut output = outcome.output.text_of(approved(&operation));
         if can_be_retried(state, &output) && operation.whence.place().is_some() {
             output.parts.push(Part::Retry {

@@ -27,10 +27,10 @@ use crate::{
         failure::Failure,
         ids::OperationId,
         incident::EntryKind,
-        journey::{Cleared, Effect, OpenAt, Outcome, Parsed},
+        journey::{Cleared, Parsed},
         operation::{Operation, State},
+        outcome::{Effect, Judgement, OpenAt, Outcome},
         output::{Output, Part, Status},
-        routing::Route,
     },
     handlers::{Fence, Work},
     store::Change,
@@ -55,10 +55,7 @@ impl Pipeline {
         let deed = self.deed(parsed)?;
         let open = self.open(case).await?;
         let mut operation = case.operation.clone();
-        operation.incident = match cleared.routed().route() {
-            Route::Incident { incident, .. } => Some(*incident),
-            _ => operation.incident,
-        };
+        operation.incident = cleared.routed().incident().or(operation.incident);
         let mut seen = self.seen(&operation, cleared.routed(), &open);
         if !self.begin(case, from, &cleared, &operation).await? {
             return Ok(()); // another process, or a cancel, was quicker; its end is the one that is seen
@@ -109,7 +106,8 @@ impl Pipeline {
         teller.abort();
         let _ = teller.await;
         let outcome = match outcome {
-            Ok(Ok(outcome)) => self.judged(&cleared, outcome).await,
+            // On the heap: it holds the state of every judgement at once.
+            Ok(Ok(outcome)) => Box::pin(self.judged(&cleared, outcome)).await,
             Ok(Err(failure)) => Err(failure),
             Err(_panic) => {
                 Err(anyhow!("{} ended in the middle by a fault of habops", spec.name).into())
@@ -242,46 +240,37 @@ impl Pipeline {
         cleared: &Cleared<Value>,
         mut outcome: Outcome,
     ) -> Result<Outcome, Failure> {
-        let mut records = Vec::new();
-        for effect in std::mem::take(&mut outcome.effects) {
-            match effect {
-                Effect::Decide { operation, yes } => {
-                    let standing = self.standing(cleared.authorized().actor()).await;
-                    outcome.output = self.decide(operation, &standing, yes).await?;
-                }
-                Effect::Cancel { operation } => {
-                    outcome.output = self.cancel(operation, cleared.authorized().actor()).await?;
-                }
-                Effect::Recheck { operation } => {
-                    outcome.output = self.recheck(operation).await?;
-                }
-                Effect::Retry { operation } => {
-                    outcome.output = self.retry(operation, cleared.authorized().actor()).await?;
-                }
-                Effect::OpenIncident {
-                    title,
-                    place: OpenAt::NewChannel { name, otherwise },
-                    pagerduty,
-                } => {
-                    let asker = cleared.authorized().actor().user();
-                    let (place, remark) = self.make_channel(&name, otherwise, asker, &title).await;
-                    if let Some(remark) = remark {
-                        outcome.output = outcome.output.text(remark);
-                    }
-                    records.push(Effect::OpenIncident {
-                        title,
-                        place,
-                        pagerduty,
-                    });
-                }
-                Effect::AcceptHandoff { schedule } => {
-                    let by = cleared.authorized().actor();
-                    outcome.output = self.accept_handoff(&schedule, by).await?;
-                }
-                other => records.push(other),
+        let by = cleared.authorized().actor();
+        match outcome.judgement.clone() {
+            None => {}
+            Some(Judgement::Decide { operation, yes }) => {
+                let standing = self.standing(by).await;
+                outcome.output = self.decide(operation, &standing, yes).await?;
+            }
+            Some(Judgement::Cancel { operation }) => {
+                outcome.output = self.cancel(operation, by).await?;
+            }
+            Some(Judgement::Recheck { operation }) => {
+                outcome.output = self.recheck(operation).await?;
+            }
+            Some(Judgement::Retry { operation }) => {
+                outcome.output = self.retry(operation, by).await?;
+            }
+            Some(Judgement::AcceptHandoff { schedule }) => {
+                outcome.output = self.accept_handoff(&schedule, by).await?;
             }
         }
-        outcome.effects = records;
+        for effect in &mut outcome.effects {
+            let Effect::OpenIncident { title, place, .. } = effect else {
+                continue;
+            };
+            let OpenAt::NewChannel { name, otherwise } = place.clone() else {
+                continue;
+            };
+            let (made, remark) = self.make_channel(&name, otherwise, by.user(), title).await;
+            *place = made;
+            outcome.output = outcome.output.text_of(remark);
+        }
         Ok(outcome)
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::{
     failure::{Failure, Refusal},
     fingerprint::{Difference, differences},
     ids::OperationId,
-    inbound::{Ack, Typed, Via},
+    inbound::Via,
     journey::revive,
     operation::{Operation, State},
     output::{HostOutcome, HostState, Output, Part, Status},
@@ -79,32 +79,18 @@ impl Pipeline {
             }
             _ => operation.text.clone(),
         };
-        let typed = Typed {
-            text,
-            actor: operation.actor.clone(),
-            whence: operation.whence.clone(),
-            via: Via::Button,
-            reply: None,
-            message: None,
-            yes: false,
-            in_passing: false,
-        };
         // One of several clicks opens it.
         let key = format!("fresh:{}", operation.id);
-        match self.accept_typed(key, self.now(), typed).await {
-            Ack::Unstored { said, .. } => Err(Refusal::not_now(said.title).into()),
-            Ack::Accepted { .. } | Ack::Duplicate => Ok(()),
+        let (actor, whence) = (operation.actor.clone(), operation.whence.clone());
+        match self.enters(key, Via::Button, text, actor, whence).await {
+            Some(said) => Err(Refusal::not_now(said.title).into()),
+            None => Ok(()),
         }
     }
 
     /// Compares what a change was approved on with how it is now: one row a node.
     pub(super) async fn recheck(&self, id: OperationId) -> Result<Output, Failure> {
-        let found = self.parts.store.operation(id).await;
-        let operation = found.context("cannot read the operation")?.ok_or_else(|| {
-            Refusal::usage(format!(
-                "There is no operation {id}. `audit` lists the newest."
-            ))
-        })?;
+        let operation = self.existing(id).await?;
         let Some(proposal) = operation.proposal.clone() else {
             return Err(Refusal::usage(format!(
                 "{id} was never confirmed on anything, so there is nothing to compare. `why {id}` tells of it."

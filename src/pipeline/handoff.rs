@@ -134,13 +134,7 @@ impl Pipeline {
             offer.command = Some(typed.clone());
             output = output.with(Part::Ask {
                 question: format!("{}, please accept.", names(&people)),
-                choices: vec![Choice {
-                    label: "Accept".to_owned(),
-                    action: Action::Accept,
-                    offer: offer.id.to_string(),
-                    typed,
-                    weight: Weight::Primary,
-                }],
+                choices: vec![Choice::of(&offer, "Accept", typed).weighing(Weight::Primary)],
             });
             shown.offers.push(offer);
         }

@@ -384,7 +384,7 @@ impl Pipeline {
             self.door(id, unheld),
         );
         let outcome = deed.run(&cleared, &work).await?;
-        if !outcome.effects.is_empty() {
+        if outcome.writes_records() {
             return Err(
                 Refusal::not_now("It writes a record, which cannot be written now.").into(),
             );

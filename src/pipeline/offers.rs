@@ -12,7 +12,7 @@ use crate::{
         command::CommandSpec,
         failure::{Failure, Refusal},
         ids::{Environment, OperationId},
-        inbound::{Ack, Pressed},
+        inbound::{Ack, Pressed, Via},
         journey::may,
         message::{About, Carrier, Lane, MessageKey, Wish},
         operation::{Offer, Operation, State},
@@ -89,8 +89,10 @@ impl Pipeline {
             (Action::Accept, None) => {
                 let command = offer.command.clone().unwrap_or_default();
                 let key = format!("accept:{}:{}", offer.id, self.now());
-                self.enter_again(key, command, pressed.actor.clone(), whence(pressed))
-                    .await
+                let actor = pressed.actor.clone();
+                Ok(self
+                    .enters(key, Via::Button, command, actor, whence(pressed))
+                    .await)
             }
             (_, _) if offer.command.is_some() => self.enter(&offer, pressed).await,
             _ => Err(Refusal::not_now(
@@ -171,13 +173,11 @@ impl Pipeline {
                 );
             }
         }
-        self.enter_again(
-            format!("offer:{}", offer.id),
-            command,
-            pressed.actor.clone(),
-            whence(pressed),
-        )
-        .await
+        let key = format!("offer:{}", offer.id);
+        let actor = pressed.actor.clone();
+        Ok(self
+            .enters(key, Via::Button, command, actor, whence(pressed))
+            .await)
     }
 
     /// The way back that an outcome names, where the catalogue says that its command has one and this is it.

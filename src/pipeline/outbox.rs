@@ -10,7 +10,7 @@ use crate::domain::{
     journey::{Redacted, Routed, redact},
     message::{About, Carrier, Destination, Lane, MessageKey, Under, Wish},
     operation::{Offer, Operation, State},
-    output::{Action, Choice, Output, Part, Weight},
+    output::{Action, Choice, Output, Part},
     place::Place,
     routing::Route,
 };
@@ -218,13 +218,7 @@ impl Pipeline {
             };
             let mut offer = self.offer(action, operation, None);
             offer.command = Some(command.clone());
-            choices.push(Choice {
-                label: label.to_owned(),
-                action,
-                offer: offer.id.to_string(),
-                typed: command.clone(),
-                weight: Weight::Plain,
-            });
+            choices.push(Choice::of(&offer, label, command));
             offers.push(offer);
             false
         });
@@ -257,16 +251,9 @@ impl Pipeline {
     ) -> (Vec<Part>, Vec<Offer>) {
         let mut offer = self.offer(Action::Byhand, Some(operation), None);
         offer.command = Some(text.clone());
-        let choice = Choice {
-            label: "By hand".to_owned(),
-            action: Action::Byhand,
-            offer: offer.id.to_string(),
-            typed: text,
-            weight: Weight::Plain,
-        };
         let ask = Part::Ask {
             question: String::new(),
-            choices: vec![choice],
+            choices: vec![Choice::of(&offer, "By hand", text)],
         };
         (vec![ask], vec![offer])
     }

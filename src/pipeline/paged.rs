@@ -17,7 +17,7 @@ use crate::{
     domain::{
         actor::Actor,
         ids::{IncidentId, OperationId},
-        inbound::{Ack, Typed, Via},
+        inbound::Via,
         incident::{EntryKind, Incident, IncidentState, TimelineEntry},
         journal::ONLY_ERRORS,
         message::{About, Carrier, Lane, MessageKey, Wish},
@@ -61,7 +61,7 @@ impl Pipeline {
                 let open: Vec<&Incident> = incidents.iter().filter(open).collect();
                 match storm(&open, event) {
                     Some(incident) => Ok(self.counted(incident, event).await),
-                    None => self.opens(event).await,
+                    None => self.opens(heard, event).await,
                 }
             }
             (Kind::Triggered, Some(incident)) => {
@@ -91,18 +91,22 @@ impl Pipeline {
     }
 
     /// Enters `incident open` once, and waits for its end. One that was cut off or broke is entered again: it writes records alone.
-    async fn opens(&self, event: &Event) -> anyhow::Result<Dealing> {
+    async fn opens(&self, heard: &Heard, event: &Event) -> anyhow::Result<Dealing> {
         let page = &event.incident;
         let mut key = format!("pagerduty:open:{}", page.id);
         let mut tries = 0;
         loop {
             let Some(id) = self.parts.store.delivered(&key).await? else {
-                self.enters(key, self.opening(page)).await?;
+                self.asks(key, self.opening(page)).await?;
                 break;
             };
             let operation = self.parts.store.operation(id).await?;
             match operation.map(|operation| operation.state) {
                 Some(state) if !state.is_end() => break,
+                // It ended since the incidents were read.
+                Some(State::Done) if self.is_known(page).await? => {
+                    return Box::pin(self.paged(heard, event)).await;
+                }
                 Some(State::Interrupted | State::Failed) if tries < MOST_TRIES => {
                     tries += 1;
                     key = format!("{key}:after:{id}");
@@ -113,6 +117,13 @@ impl Pipeline {
         let mut waits = vec![format!("page:{}", page.id)];
         waits.extend(page.service.iter().map(|it| format!("service:{}", it.id)));
         Ok(Dealing::Later(waits))
+    }
+
+    /// Whether an incident is about it.
+    async fn is_known(&self, page: &PagerDutyIncident) -> anyhow::Result<bool> {
+        let incidents = self.parts.store.incidents(true, LOOK_BACK).await?;
+        let mut pages = incidents.iter().flat_map(|incident| &incident.pagerduty);
+        Ok(pages.any(|known| known.id == page.id))
     }
 
     /// Somebody is paged and there is no incident: said where habops lives, because nobody asked for it.
@@ -208,7 +219,7 @@ impl Pipeline {
         for (number, command) in commands.into_iter().enumerate() {
             let key = format!("pagerduty:evidence:{}:{number}", event.incident.id);
             let command = format!("{command} --incident {id}");
-            if let Err(why) = self.enters(key, command).await {
+            if let Err(why) = self.asks(key, command).await {
                 warn!("no evidence for {id}: {why:#}");
             }
         }
@@ -235,20 +246,12 @@ impl Pipeline {
         wish.into_iter().collect()
     }
 
-    async fn enters(&self, key: String, text: String) -> anyhow::Result<()> {
-        let typed = Typed {
-            in_passing: false,
-            text,
-            actor: Actor::PagerDuty,
-            whence: Whence::Machine,
-            via: Via::Signal,
-            reply: None,
-            message: None,
-            yes: false,
-        };
-        match self.accept_typed(key, self.now(), typed).await {
-            Ack::Accepted { .. } | Ack::Duplicate => Ok(()),
-            Ack::Unstored { said, .. } => anyhow::bail!("{}", said.title),
+    /// Enters a command in PagerDuty's name.
+    async fn asks(&self, key: String, text: String) -> anyhow::Result<()> {
+        let (actor, whence) = (Actor::PagerDuty, Whence::Machine);
+        match self.enters(key, Via::Signal, text, actor, whence).await {
+            Some(said) => anyhow::bail!("{}", said.title),
+            None => Ok(()),
         }
     }
 

@@ -8,7 +8,6 @@ use crate::{
     domain::{
         failure::Failure,
         journey::{Parsed, Planned, Proposal, Routed},
-        routing::Route,
     },
     handlers::{Asked, Deed},
 };
@@ -66,13 +65,11 @@ impl Pipeline {
             spec: authorized.parsed().spec().clone(),
             flags: authorized.parsed().flags().clone(),
             whence: operation.whence.clone(),
-            incident: match routed.route() {
-                Route::Incident { incident, .. } => Some(*incident),
-                _ => operation
-                    .incident
-                    .or(operation.chosen)
-                    .or(authorized.parsed().flags().incident),
-            },
+            incident: routed
+                .incident()
+                .or(operation.incident)
+                .or(operation.chosen)
+                .or(authorized.parsed().flags().incident),
             nodes: authorized.nodes().to_vec(),
             now: self.now(),
         }

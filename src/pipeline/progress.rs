@@ -19,7 +19,7 @@ use crate::{
         journey::redact,
         message::Lane,
         operation::{Offer, Operation, State},
-        output::{Action, Choice, Output, Part, Status, Weight},
+        output::{Action, Choice, Output, Part, Status},
     },
     handlers::Secrets,
 };
@@ -97,16 +97,9 @@ impl Pipeline {
             ("Stop", Action::Stop)
         };
         let offer = self.offer(action, Some(id), None);
-        let choice = Choice {
-            label: label.to_owned(),
-            action,
-            offer: offer.id.to_string(),
-            typed: format!("cancel {id}"),
-            weight: Weight::Plain,
-        };
         let ask = Part::Ask {
             question: String::new(),
-            choices: vec![choice],
+            choices: vec![Choice::of(&offer, label, format!("cancel {id}"))],
         };
         (ask, offer)
     }

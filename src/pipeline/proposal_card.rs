@@ -13,8 +13,8 @@ impl Pipeline {
         &self,
         operation: &Operation,
         proposal: &StoredProposal,
-        approve: &str,
-        deny: &str,
+        approve: &Offer,
+        deny: &Offer,
     ) -> Output {
         let id = operation.id;
         let who = match &proposal.confirm {
@@ -30,31 +30,19 @@ impl Pipeline {
             card.parts
                 .insert(0, Part::Text(proposal.preview.title.clone()));
         }
-        let choice = |label: &str, action, offer: &str, typed: &str, weight| Choice {
-            label: label.to_owned(),
-            action,
-            offer: offer.to_owned(),
-            typed: format!("{typed} {id}"),
-            weight,
+        let approve = match approve.action {
+            Action::Accept => {
+                Choice::of(approve, "Accept", format!("approve {id}")).weighing(Weight::Primary)
+            }
+            _ => Choice::of(approve, "Approve", format!("approve {id}")).weighing(Weight::Danger),
         };
+        let deny = Choice::of(deny, "Deny", format!("deny {id}"));
         card.with(Part::Ask {
             question: format!(
                 "Needs a yes from {who}, until {}.",
                 proposal.expires_at.strftime("%H:%M:%S UTC")
             ),
-            choices: vec![
-                match yes(&proposal.confirm) {
-                    Action::Accept => choice(
-                        "Accept",
-                        Action::Accept,
-                        approve,
-                        "approve",
-                        Weight::Primary,
-                    ),
-                    action => choice("Approve", action, approve, "approve", Weight::Danger),
-                },
-                choice("Deny", Action::Deny, deny, "deny", Weight::Plain),
-            ],
+            choices: vec![approve, deny],
         })
     }
 

@@ -13,7 +13,7 @@ use crate::{
         incident::{Home, Incident},
         journey::{Authorized, Flags, Routed, redact},
         operation::{Operation, State},
-        output::{Action, Choice, Output, Part, Status, Weight},
+        output::{Action, Choice, Output, Part, Status},
         place::Place,
         routing::{Route, route},
         text::sentence,
@@ -99,13 +99,8 @@ impl Pipeline {
                 .unwrap_or_default();
             let mut offer = self.offer(Action::Choose, Some(operation.id), Some(expires));
             offer.incident = Some(*id);
-            choices.push(Choice {
-                label: format!("{id} {title}"),
-                action: Action::Choose,
-                offer: offer.id.to_string(),
-                typed: format!("{} --incident {id}", operation.text),
-                weight: Weight::Plain,
-            });
+            let typed = format!("{} --incident {id}", operation.text);
+            choices.push(Choice::of(&offer, format!("{id} {title}"), typed));
             offers.push(offer);
         }
         let question = Output::new(

@@ -11,7 +11,7 @@ use crate::domain::{
     audit::Event,
     ids::{Environment, IncidentId, OperationId, UserId},
     incident::{EntryKind, Home, Part, TimelineEntry},
-    journey::{Effect, OpenAt},
+    outcome::{Effect, OpenAt},
     paging::PagerDutyIncident,
     place::Place,
 };
@@ -41,13 +41,6 @@ pub(super) fn apply(
             Effect::CloseIncident { incident } => doer.close(*incident)?,
             Effect::Freeze { environment, why } => doer.freeze(environment.as_ref(), why)?,
             Effect::Unfreeze { environment } => doer.unfreeze(environment.as_ref())?,
-            // The caller's: a wish, and what is judged before the end is written.
-            Effect::Announce { .. }
-            | Effect::Decide { .. }
-            | Effect::Cancel { .. }
-            | Effect::Recheck { .. }
-            | Effect::AcceptHandoff { .. }
-            | Effect::Retry { .. } => {}
         }
     }
     Ok(())

@@ -18,10 +18,11 @@ use crate::domain::{
     audit::Event,
     ids::{CommandName, Environment, IncidentId, OperationId},
     incident::TimelineEntry,
-    journey::{Effect, Redacted},
+    journey::Redacted,
     message::Wish,
     node::Node,
     operation::{Offer, State, StoredProposal},
+    outcome::Effect,
     place::Place,
 };
 

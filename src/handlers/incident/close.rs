@@ -6,7 +6,8 @@ use super::which;
 use crate::{
     domain::{
         ids::IncidentId,
-        journey::{Cleared, Effect, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::{Effect, Outcome},
         output::{Output, Part, Status},
         recap::lasted,
     },
@@ -48,10 +49,10 @@ impl Handler for Close {
                 "Still waiting for a yes: {waits}. `approvals` lists them; their answers come where they were asked."
             ));
         }
-        let mut outcome_effects = Vec::new();
+        let mut effects = Vec::new();
         if let Some(note) = &plan.plan().note {
             output = output.text(note.clone());
-            outcome_effects.push(Effect::AddNote {
+            effects.push(Effect::AddNote {
                 incident: incident.id,
                 text: note.clone(),
             });
@@ -60,13 +61,12 @@ impl Handler for Close {
             label: "Export".to_owned(),
             command: format!("incident export {}", incident.id),
         });
-        outcome_effects.push(Effect::CloseIncident {
+        effects.push(Effect::CloseIncident {
             incident: incident.id,
         });
         Ok(Outcome {
-            output,
-            effects: outcome_effects,
-            undo: None,
+            effects,
+            ..Outcome::from(output)
         })
     }
 }

@@ -6,7 +6,8 @@ use super::read;
 use crate::{
     domain::{
         ids::IncidentId,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
     },
     handlers::{Handler, Look, Result, Work},

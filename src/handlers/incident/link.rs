@@ -9,7 +9,8 @@ use crate::{
     domain::{
         failure::Refusal,
         ids::ChannelId,
-        journey::{Cleared, Effect, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::{Effect, Outcome},
         output::{Output, Status},
         place::Place,
         routing::bound,

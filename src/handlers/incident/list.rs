@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         incident::{Home, Incident, IncidentState},
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         recap::stamp,
     },

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::which;
 use crate::{
     domain::{
-        journey::{Cleared, Effect, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::{Effect, Outcome},
         output::{Output, Status},
     },
     handlers::{Handler, Look, Result, Work},

@@ -6,7 +6,8 @@ use super::read;
 use crate::{
     domain::{
         ids::IncidentId,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         recap::{LOOK_BACK, Records, recap},
     },
     handlers::{Handler, Look, Result, Work},

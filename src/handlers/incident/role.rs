@@ -7,7 +7,8 @@ use crate::{
     domain::{
         ids::UserId,
         incident::Part,
-        journey::{Cleared, Effect, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::{Effect, Outcome},
         output::{Output, Status},
     },
     handlers::{Handler, Look, Result, Work},

@@ -15,7 +15,8 @@ use crate::{
     clients::builder::{Client, Error},
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         release::{GroupState, JobGroup, JobGroupId},
     },

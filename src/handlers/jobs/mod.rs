@@ -22,7 +22,8 @@ use crate::{
     },
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         release::{GroupState, Ident, JobGroup, JobGroupId, ProjectState},
     },

@@ -22,7 +22,8 @@ use crate::{
     clients::builder::{Client, Error},
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         release::{Channel, FullIdent, JobGroup, JobGroupId, ProjectState},
     },
@@ -118,9 +119,8 @@ impl Handler for Promote {
             output = output.text(followers(channel, moves, &work.look).await);
         }
         Ok(Outcome {
-            output,
-            effects: Vec::new(),
             undo,
+            ..Outcome::from(output)
         })
     }
 

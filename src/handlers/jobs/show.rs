@@ -14,7 +14,8 @@ use crate::{
     clients::builder::Client,
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         release::{GroupState, JobGroup, JobGroupId, Project, ProjectState},
     },

@@ -19,7 +19,8 @@ use crate::{
     clients::builder::{Client, Error},
     domain::{
         failure::Refusal,
-        journey::{Cleared, Outcome, Proposal},
+        journey::{Cleared, Proposal},
+        outcome::Outcome,
         output::{Output, Part, Status},
         release::{Channel, GroupState, Ident, JobGroup, ProjectState},
     },

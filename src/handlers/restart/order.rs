@@ -10,8 +10,9 @@ use super::{
 use crate::{
     domain::{
         fingerprint::differences,
-        journey::{Cleared, Outcome},
+        journey::Cleared,
         node::Node,
+        outcome::Outcome,
         output::{HostOutcome, HostState, Output, Part, Status},
         records::Touch,
     },
