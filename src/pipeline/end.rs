@@ -1,6 +1,6 @@
 //! How an end is judged and written: effects, redacted output, wishes, audit and timeline in one transaction with the end state.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use backon::{ExponentialBuilder, Retryable as _};
@@ -207,7 +207,8 @@ impl Pipeline {
             .with_max_delay(LONGEST_PAUSE)
             .without_max_times()
             .with_total_delay(Some(WRITE_WITHIN));
-        let write = || self.parts.store.finish(id, from, fence, end.clone());
+        let end = Arc::new(end);
+        let write = || self.parts.store.finish(id, from, fence, Arc::clone(&end));
         let written = write
             .retry(again)
             .when(|error| error.may_pass() && !self.parts.stop.is_cancelled())

@@ -1,6 +1,6 @@
 //! The one way an operation moves: a compare-and-swap on its row, with everything that is said about it in the same transaction.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use rusqlite::{named_params, params};
@@ -65,7 +65,7 @@ pub struct Change {
 }
 
 /// What an end writes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct End {
     /// The end state.
     pub state: State,
@@ -152,10 +152,10 @@ impl Store {
             fill(tx, id, to, &change)?;
             let said = Said {
                 by: change.by,
-                events: change.events,
-                wishes: change.wishes,
-                timeline: change.timeline,
-                offers: change.offers,
+                events: &change.events,
+                wishes: &change.wishes,
+                timeline: &change.timeline,
+                offers: &change.offers,
             };
             said.write(tx, id)?;
             Ok(Stepped::Won { fence })
@@ -170,8 +170,9 @@ impl Store {
         id: OperationId,
         from: State,
         fence: u64,
-        end: End,
+        end: impl Into<Arc<End>>,
     ) -> Result<Stepped, Error> {
+        let end = end.into();
         self.write(move |tx| {
             if !end.state.is_end() {
                 return Err(Error::Impossible {
@@ -199,10 +200,10 @@ impl Store {
             effects::apply(tx, id, &by, &end.effects)?;
             let said = Said {
                 by: Some(by),
-                events: end.events,
-                wishes: end.wishes,
-                timeline: end.timeline,
-                offers: end.offers,
+                events: &end.events,
+                wishes: &end.wishes,
+                timeline: &end.timeline,
+                offers: &end.offers,
             };
             said.write(tx, id)?;
             Ok(Stepped::Won { fence })
@@ -308,26 +309,26 @@ fn fill(tx: &Tx<'_>, id: OperationId, to: State, change: &Change) -> rusqlite::R
 }
 
 /// What is said of a step, written with it.
-struct Said {
+struct Said<'a> {
     by: Option<Actor>,
-    events: Vec<Event>,
-    wishes: Vec<Wish>,
-    timeline: Vec<TimelineEntry>,
-    offers: Vec<Offer>,
+    events: &'a [Event],
+    wishes: &'a [Wish],
+    timeline: &'a [TimelineEntry],
+    offers: &'a [Offer],
 }
 
-impl Said {
+impl Said<'_> {
     fn write(self, tx: &Tx<'_>, id: OperationId) -> Result<(), Fault> {
         if !self.events.is_empty() {
             let by = match self.by {
                 Some(by) => by,
                 None => actor(tx, id)?,
             };
-            chain::append(tx, &by, Some(id), &self.events)?;
+            chain::append(tx, &by, Some(id), self.events)?;
         }
-        incidents::tell(tx, &self.timeline)?;
-        offers::insert(tx, &self.offers, Some(id))?;
-        outbox::put(tx, &self.wishes)?;
+        incidents::tell(tx, self.timeline)?;
+        offers::insert(tx, self.offers, Some(id))?;
+        outbox::put(tx, self.wishes)?;
         Ok(())
     }
 }
