@@ -1,5 +1,7 @@
 //! The journey of a command, end to end on real parts, in the words of the people who use it.
 
+use std::time::Duration;
+
 use habops::domain::operation::State;
 
 use super::{
@@ -87,6 +89,33 @@ fn with_two_incidents_the_asker_is_asked_which() {
         let first_id = of_metadata(&first, "key").replace(":card", "");
         let table = bo.runs(&format!("{API} --incident {first_id}")).await;
         assert_eq!(table.thread_ts.as_ref(), Some(&first.ts));
+    });
+}
+
+#[test]
+fn what_waits_is_cancelled_by_whoever_may_and_never_runs() {
+    World::run(async |world| {
+        opened(world, "operations", "login is slow").await;
+        let (second, _) = opened(world, "general", "search is down").await;
+        let (ana, dee) = (world.person("ana"), world.person("dee"));
+        let said = ana
+            .types("/habops restart live-builder-api-0 --reason slow")
+            .await;
+        let question = ana.hears("Which incident").await;
+        let cancel = format!("/habops cancel {} --here", said.operation);
+        // Where it would be done is not known yet, so it takes the role of each place that it could be.
+        dee.types(&cancel).await;
+        dee.hears("Only its asker or somebody with the role operator")
+            .await;
+        ana.types(&cancel).await;
+        assert_eq!(world.ended(&said.operation).await.state, State::Cancelled);
+        ana.presses(&question, &format!("{second} search is down"))
+            .await;
+        ana.hears("answered already").await;
+        ana.types(&cancel).await;
+        ana.hears("has ended already: cancelled").await;
+        world.comes_to_rest().await;
+        assert_eq!(restarts(world, "live-builder-api-0"), 0);
     });
 }
 
@@ -241,6 +270,32 @@ fn a_frozen_node_is_a_row_of_its_own_and_delays_no_other() {
         world.mends("frozen");
         let table = ana.runs("/habops status live-builder-worker-1").await;
         assert!(words(&table).contains("live-builder-worker-1 is up"));
+    });
+}
+
+#[test]
+fn an_end_that_cannot_be_written_at_once_is_written_later_as_what_it_was() {
+    let setup = Setup::default().logs("leases cannot be renewed");
+    setup.run(async |world| {
+        world.breaks("frozen");
+        let ana = world.person("ana");
+        let said = ana.types("/habops status live-builder-worker-1").await;
+        let id = said.operation.parse().unwrap();
+        world
+            .eventually("it to run", async || {
+                let operation = world.store.operation(id).await.unwrap()?;
+                (operation.state == State::Running).then_some(())
+            })
+            .await;
+        // Longer than the node is waited for, and than the store waits for another process.
+        let other = rusqlite::Connection::open(world.store.path()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        other.execute_batch("ROLLBACK").unwrap();
+        let title = world.ended(&said.operation).await.output.unwrap().title;
+        assert!(title.contains("no answer within 5s"), "{title}");
+        world.shows(&said.operation, "failed").await;
+        world.mends("frozen");
     });
 }
 
