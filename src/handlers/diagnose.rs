@@ -80,7 +80,7 @@ impl Handler for Diagnose {
     }
 }
 
-/// `12 of 40 nodes have answered, known issues on 2 of them`.
+/// `12 of 40 nodes have answered; known issues on 2 so far`.
 fn progress(read: &hosts::Awaited<'_, (&Node, Read<'_>)>) -> String {
     let is_ill = |read: &Read<'_>| match read {
         Read::Searched { found, .. } => found.iter().any(|sighting| sighting.reached),

@@ -38,7 +38,7 @@ const STORM: Duration = Duration::from_mins(15);
 const LOOK_BACK: usize = 200;
 /// Triggers that get a line of their own on the timeline; in a storm the rest only count.
 const MOST_LINES: u64 = 50;
-/// How often an incident's opening is entered again after it was cut off or broke.
+/// How often an incident's opening is entered again after it was cut off, broke or was refused.
 const MOST_TRIES: usize = 3;
 /// Longest title, in characters.
 const LONGEST_TITLE: usize = 200;
@@ -107,7 +107,8 @@ impl Pipeline {
                 Some(State::Done) if self.is_known(page).await? => {
                     return Box::pin(self.paged(heard, event)).await;
                 }
-                Some(State::Interrupted | State::Failed) if tries < MOST_TRIES => {
+                // Refused is also what was stored too late.
+                Some(State::Interrupted | State::Failed | State::Refused) if tries < MOST_TRIES => {
                     tries += 1;
                     key = format!("{key}:after:{id}");
                 }

@@ -504,11 +504,14 @@ fn an_opening_that_a_crash_cut_off_is_entered_again_and_one_that_cannot_be_is_sa
         let pager = Pager::new(world);
         let first = opening_ended(world, "pagerduty:open:Q1", State::Interrupted).await;
         let again = format!("pagerduty:open:Q1:after:{first}");
-        opening_ended(world, &again, State::Failed).await;
+        let second = opening_ended(world, &again, State::Failed).await;
+        // As one ends that a slow disk kept after PagerDuty had been told that it cannot be kept.
+        let again = format!("{again}:after:{second}");
+        opening_ended(world, &again, State::Refused).await;
         let id = pager.triggers("Q1", "login fails").await;
         assert!(words(&card(world, &id)).contains("login fails"));
 
-        opening_ended(world, "pagerduty:open:Q2", State::Refused).await;
+        opening_ended(world, "pagerduty:open:Q2", State::Cancelled).await;
         let data = described("Q2", "PSEARCH", "search is down", "triggered");
         assert_eq!(pager.sends("h1", "incident.triggered", data).await, 202);
         let said = world
